@@ -1,0 +1,435 @@
+"""A recipe: one YAML file that says which stages run, with which settings, in which order.
+
+In goes a file such as ``recipes/quickstart.yaml``; out comes a ``Recipe`` whose every stage is checked: each key is
+known, each value is of the right kind, each reference names an earlier stage that fits. All problems are reported at
+once, each with its line and the nearest valid name:
+
+    my.yaml:14: stages.tune.lerning_rate: unknown key; did you mean 'learning_rate'?
+
+``schema()`` gives the same rules as JSON Schema, so that an editor can complete and check while one types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from tunesmith.errors import RecipeError, nearest
+from tunesmith.stages.stage import KINDS, From, Settings, Stage
+
+Where = tuple[str | int, ...]
+"""A place in the file, from the top: ``("stages", "tune", "optimizer", "peak")``."""
+
+BUILT_IN = Path(__file__).parent / "recipes"
+"""The recipes that the package carries; ``tunesmith quickstart`` runs one of them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe. ``stages`` is in the order of the file, which is the order of running."""
+
+    name: str
+    seed: int
+    stages: Mapping[str, Stage]
+    result: str
+    """The stage whose model is what the recipe is for: ``tunesmith chat runs/<name>`` opens it."""
+    file: str = ""
+    text: str = ""
+    """The file as it was read, kept beside the outputs."""
+
+
+class _Top(Settings):
+    """The keys at the top of a recipe."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>."
+    )
+    seed: int = Field(default=1, ge=0, description="Everything drawn by chance is drawn from this number.")
+    result: str = Field(
+        default="",
+        description="The training stage whose model `tunesmith chat` opens. Default: the last one.",
+    )
+    stages: dict[str, Any] = Field(
+        min_length=1, description="The stages by id, in the order in which they run."
+    )
+
+
+def find(name: str) -> Path:
+    """The file of a recipe: a path, or the name of one that the package carries."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    built_in = BUILT_IN / f"{name.removesuffix('.yaml')}.yaml"
+    if built_in.is_file():
+        return built_in
+    names = sorted(file.stem for file in BUILT_IN.glob("*.yaml"))
+    close = nearest(name, names)
+    hint = f" Did you mean {close!r}?" if close else ""
+    raise RecipeError(
+        f"There is no recipe file {name!r}.{hint} Give the path of a YAML file, or a built-in name: {', '.join(names)}."
+    )
+
+
+def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read and check a recipe file; ``overrides`` are dotted keys that win over the file (``tune.peak``)."""
+    path = find(str(path))
+    return parse(path.read_text(encoding="utf-8"), str(path), overrides)
+
+
+def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Check the text of a recipe, and raise one ``RecipeError`` that lists every problem."""
+    document = Document.read(text, file)
+    problems = list(document.problems)
+    value = document.value
+    if not problems and not isinstance(value, dict):
+        problems.append(
+            Problem((), f"a recipe is a mapping with the keys {', '.join(_Top.model_fields)}")
+        )
+    if problems:
+        raise RecipeError(document.report(problems))
+    for key, new in (overrides or {}).items():
+        problems += _override(value, key, new)
+
+    top = _check(_Top, value, ())
+    problems += top.problems
+    stages: dict[str, Stage] = {}
+    raw = value.get("stages")
+    for id, settings in (raw.items() if isinstance(raw, dict) else ()):
+        found, wrong = _stage(id, settings)
+        problems += wrong
+        if kind := _kind(settings):
+            problems += _references(id, KINDS[kind], raw)
+        if found is not None:
+            stages[id] = found
+    result = value.get("result") or ""
+    trained = [id for id, stage in stages.items() if stage.gives_model]
+    if result and isinstance(result, str) and result not in trained and not problems:
+        problems.append(
+            Problem(("result",), f"{result!r} is not a training stage" + _near(result, trained))
+        )
+    if problems:
+        raise RecipeError(document.report(problems))
+    assert isinstance(top.value, _Top)
+    return Recipe(
+        name=top.value.name,
+        seed=top.value.seed,
+        stages=stages,
+        result=result or (trained[-1] if trained else ""),
+        file=file,
+        text=text,
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors: ``# yaml-language-server: $schema=recipe.schema.json``."""
+    definitions: dict[str, Any] = {}
+    choices = []
+    for kind in KINDS:
+        one = KINDS[kind].model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(one.pop("$defs", {}))
+        one["properties"]["kind"] = {"const": kind, "description": one["properties"]["kind"]["description"]}
+        one["required"] = sorted({*one.get("required", []), "kind"})
+        definitions[f"stage_{kind}"] = one
+        choices.append(
+            {
+                "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                "then": {"$ref": f"#/$defs/stage_{kind}"},
+            }
+        )
+    out = _Top.model_json_schema()
+    out["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    out["title"] = "tunesmith recipe"
+    out["description"] = "What runs, with which settings, in which order."
+    out["properties"]["stages"]["additionalProperties"] = {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"enum": list(KINDS)}},
+        "allOf": choices,
+    }
+    out["$defs"] = definitions
+    return out
+
+
+# -- YAML with lines ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and where."""
+
+    where: Where
+    what: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file as plain values, with the line on which each of them stands."""
+
+    value: Any
+    lines: Mapping[Where, int]
+    file: str
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def read(cls, text: str, file: str) -> Document:
+        lines: dict[Where, int] = {(): 1}
+        problems: list[Problem] = []
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return cls(None, lines, file, (Problem((), "the file is empty"),))
+            _walk(node, (), lines, problems, set())
+            value = None if problems else loader.construct_document(node)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            lines[("",)] = (mark.line + 1) if mark else 1
+            what = f"this is not YAML: {error.problem or error.context}"
+            return cls(None, lines, file, (Problem(("",), what),))
+        except yaml.YAMLError as error:
+            return cls(None, lines, file, (Problem((), f"this is not YAML: {error}"),))
+        finally:
+            loader.dispose()
+        return cls(value, lines, file, tuple(problems))
+
+    def line(self, where: Where) -> int:
+        """The line of a place, or of the nearest thing around it that is in the file."""
+        for end in range(len(where), -1, -1):
+            if where[:end] in self.lines:
+                return self.lines[where[:end]]
+        return 1
+
+    def report(self, problems: list[Problem]) -> str:
+        """All problems in the order of the file, a line each."""
+        ordered = sorted(problems, key=lambda problem: self.line(problem.where))
+        rows = [f"{self.file}:{self.line(p.where)}: {_dotted(p.where)}{p.what}" for p in ordered]
+        count = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
+        return "\n".join([f"{count} in {self.file}", *rows])
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also reads ``1e-3`` as the number that everyone means (YAML 1.2)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9_]+|[0-9][0-9_]*\.?)(?:[eE][-+]?[0-9]+)$|^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)$"
+        r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def _walk(
+    node: yaml.Node, where: Where, lines: dict[Where, int], problems: list[Problem], above: set[int]
+) -> None:
+    """Note the line of everything below a node; find duplicate keys and aliases that contain themselves."""
+    lines.setdefault(where, node.start_mark.line + 1)
+    if id(node) in above:
+        problems.append(Problem(where, "an alias that contains itself"))
+        return
+    above = above | {id(node)}
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, item in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                problems.append(Problem(where, f"the key on line {line} is not a plain name"))
+                continue
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            inner = (*where, key.value)
+            if key.value in seen:
+                lines[(*inner, "")] = line
+                problems.append(
+                    Problem((*inner, ""), f"this key is given twice; first on line {seen[key.value]}")
+                )
+                continue
+            seen[key.value] = line
+            lines[inner] = line
+            _walk(item, inner, lines, problems, above)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            _walk(item, (*where, i), lines, problems, above)
+
+
+def _dotted(where: Where) -> str:
+    text = ""
+    for part in where:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text and part else str(part)
+    return f"{text}: " if text else ""
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Checked:
+    value: BaseModel | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+
+def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
+    where: Where = ("stages", str(id))
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(id)):
+        return None, [Problem(where, "a stage's id is letters, digits, - and _, and starts with a letter")]
+    if not isinstance(settings, dict):
+        return None, [Problem(where, f"found {settings!r}, wanted the settings of a stage, with its `kind`")]
+    kind = settings.get("kind")
+    if kind is None:
+        return None, [Problem(where, f"'kind' is missing, wanted one of {', '.join(KINDS)}")]
+    if not isinstance(kind, str) or kind not in KINDS:
+        what = f"stage kind {kind!r} is not known{_near(str(kind), list(KINDS))}"
+        return None, [Problem((*where, "kind"), what)]
+    checked = _check(KINDS[kind], settings, where)
+    stage = checked.value
+    assert stage is None or isinstance(stage, Stage)
+    return stage, checked.problems
+
+
+def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Problem]:
+    """Each reference must name an earlier stage of a kind that fits. It works on the unchecked settings,
+    so that a wrong reference is told together with the other problems of its stage."""
+    settings = raw[id]
+    earlier = {name: _kind(raw[name]) for name in list(raw)[: list(raw).index(id)]}
+    problems = []
+    for where, name, wanted in _marked(kind, settings):
+        place = ("stages", id, *where)
+        if name in earlier:
+            found = earlier[name]
+            if found is None:
+                continue  # that stage has a problem of its own
+            if found not in wanted.kinds:
+                kinds = " or ".join(wanted.kinds)
+                problems.append(Problem(place, f"stage {name!r} is of kind {found!r}, wanted one of kind {kinds}"))
+            elif raw[name].get("full") and not settings.get("full") and not wanted.optional:
+                problems.append(Problem(place, f"stage {name!r} runs under --full only, and this one always"))
+        elif wanted.folder and Path(name).expanduser().is_dir():
+            continue
+        elif name in raw:
+            problems.append(Problem(place, f"stage {name!r} does not come before this one; put it further up"))
+        else:
+            fitting = [other for other, found in earlier.items() if found in wanted.kinds]
+            also = " or a folder with a model" if wanted.folder else ""
+            what = f"there is no stage {name!r}, wanted the id of a {' or '.join(wanted.kinds)} stage{also}"
+            problems.append(Problem(place, what + _near(name, fitting)))
+    return problems
+
+
+def _kind(settings: Any) -> str | None:
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    return kind if isinstance(kind, str) and kind in KINDS else None
+
+
+def references(stage: Stage) -> Iterator[tuple[Where, str, From]]:
+    """Every reference of a stage to another one: where it stands, the name, and what is wanted."""
+    return _marked(type(stage), {key: getattr(stage, key) for key in type(stage).model_fields})
+
+
+def _marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Where, str, From]]:
+    for key, info in kind.model_fields.items():
+        wanted = next((mark for mark in info.metadata if isinstance(mark, From)), None)
+        value = settings.get(key)
+        if wanted is None or not value:
+            continue
+        items: Iterable[tuple[Where, Any]]
+        if isinstance(value, Mapping):
+            items = (((key, name), item) for name, item in value.items())
+        elif isinstance(value, list | tuple):
+            items = (((key, i), item) for i, item in enumerate(value))
+        else:
+            items = [((key,), value)]
+        yield from ((where, item, wanted) for where, item in items if isinstance(item, str))
+
+
+def _check(model: type[BaseModel], value: Any, where: Where) -> _Checked:
+    """Validate, and say every problem in our words."""
+    try:
+        return _Checked(model.model_validate(value))
+    except ValidationError as error:
+        return _Checked(None, [_problem(model, dict(one), where) for one in error.errors()])
+
+
+def _problem(model: type[BaseModel], error: dict[str, Any], where: Where) -> Problem:
+    loc: Where = tuple(part for part in error["loc"] if part != "[key]")
+    place = (*where, *loc)
+    found = error.get("input")
+    match error["type"]:
+        case "extra_forbidden":
+            known = [name for name in _fields(model, loc[:-1])]
+            return Problem(place, "unknown key" + _near(str(loc[-1]), known))
+        case "missing":
+            holder = _model_at(model, loc[:-1])
+            info = holder.model_fields.get(str(loc[-1])) if holder else None
+            why = f" ({info.description})" if info and info.description else ""
+            return Problem(place, f"this key is missing{why}")
+        case "literal_error":
+            wanted = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
+            return Problem(place, f"found {found!r}" + _near(str(found), wanted))
+        case _:
+            text = error["msg"].removeprefix("Value error, ")
+            text = text.replace("Input should be", "wanted").replace("String should", "the text should")
+            return Problem(place, f"found {found!r}, {text[0].lower() + text[1:]}")
+
+
+def _near(name: str, known: list[str]) -> str:
+    close = nearest(name, known)
+    if close:
+        return f"; did you mean {close!r}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _fields(model: type[BaseModel], loc: Where) -> list[str]:
+    holder = _model_at(model, loc)
+    return list(holder.model_fields) if holder else []
+
+
+def _model_at(model: type[BaseModel], loc: Where) -> type[BaseModel] | None:
+    """The settings class that the keys at ``loc`` belong to, looking through optional, list and dict."""
+    here: Any = model
+    for part in loc:
+        inside = _unwrap(here)
+        if isinstance(inside, type) and issubclass(inside, BaseModel):
+            info = inside.model_fields.get(str(part))
+            here = info.annotation if info else None
+        elif get_origin(inside) in (list, tuple, dict):
+            here = get_args(inside)[-1] if get_origin(inside) is dict else get_args(inside)[0]
+        if here is None:
+            return None
+    inside = _unwrap(here)
+    return inside if isinstance(inside, type) and issubclass(inside, BaseModel) else None
+
+
+def _unwrap(kind: Any) -> Any:
+    """``X | None`` is ``X``."""
+    args = [arg for arg in get_args(kind) if arg is not type(None)]
+    if len(args) == 1 and get_origin(kind) not in (list, tuple, dict):
+        return args[0]
+    return kind
+
+
+def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
+    """Put ``stage.key=value`` of the command line where it belongs: a stage's key, or one at the top."""
+    parts = key.split(".")
+    if parts[0] not in _Top.model_fields:
+        parts = ["stages", *parts]
+    here: Any = value
+    for i, part in enumerate(parts[:-1]):
+        if not isinstance(here.get(part), dict):
+            if i == 1 and parts[0] == "stages":
+                return [
+                    Problem(
+                        (), f"--set {key}: there is no stage {part!r}" + _near(part, list(here))
+                    )
+                ]
+            here[part] = {}
+        here = here[part]
+    here[parts[-1]] = new
+    return []
