@@ -24,8 +24,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATION = (
@@ -53,6 +58,22 @@ def t0_conversations(n: int) -> list[list[dict[str, str]]]:
             if len(out) == n:
                 break
     return out
+
+
+def gpt2_style(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with GPT-2's word pattern, the common case."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", clean_up_tokenization_spaces=False)
 
 
 def _mask(row: dict) -> list[int]:
@@ -126,12 +147,12 @@ def main() -> None:
         return
 
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    from tunesmith.chat import ChatFormat, train_bpe
+    from tunesmith.chat import ChatFormat
 
     conversations = t0_conversations(args.rows)
     print(f"{len(conversations):,} conversations; training a 32k tokenizer ...", flush=True)
     texts = (m["content"] for c in conversations[:12_000] for m in c)
-    fmt = ChatFormat.named("chatml", train_bpe(texts, 32_000))
+    fmt = ChatFormat.named("chatml", gpt2_style(texts, 32_000))
     rendered = [fmt.tok.apply_chat_template(c, tokenize=False) for c in conversations]
     backend = fmt.tok.backend_tokenizer
 
