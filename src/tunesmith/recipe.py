@@ -47,17 +47,13 @@ class Recipe:
 class _Top(Settings):
     """The keys at the top of a recipe."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>."
-    )
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>.")
     seed: int = Field(default=1, ge=0, description="Everything drawn by chance is drawn from this number.")
     result: str = Field(
         default="",
         description="The training stage whose model `tunesmith chat` opens. Default: the last one.",
     )
-    stages: dict[str, Any] = Field(
-        min_length=1, description="The stages by id, in the order in which they run."
-    )
+    stages: dict[str, Any] = Field(min_length=1, description="The stages by id, in the order in which they run.")
 
 
 def find(name: str) -> Path:
@@ -88,9 +84,7 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
     problems = list(document.problems)
     value = document.value
     if not problems and not isinstance(value, dict):
-        problems.append(
-            Problem((), f"a recipe is a mapping with the keys {', '.join(_Top.model_fields)}")
-        )
+        problems.append(Problem((), f"a recipe is a mapping with the keys {', '.join(_Top.model_fields)}"))
     if problems:
         raise RecipeError(document.report(problems))
     for key, new in (overrides or {}).items():
@@ -100,7 +94,7 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
     problems += top.problems
     stages: dict[str, Stage] = {}
     raw = value.get("stages")
-    for id, settings in (raw.items() if isinstance(raw, dict) else ()):
+    for id, settings in raw.items() if isinstance(raw, dict) else ():
         found, wrong = _stage(id, settings)
         problems += wrong
         if kind := _kind(settings):
@@ -110,9 +104,7 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
     result = value.get("result") or ""
     trained = [id for id, stage in stages.items() if stage.gives_model]
     if result and isinstance(result, str) and result not in trained and not problems:
-        problems.append(
-            Problem(("result",), f"{result!r} is not a training stage" + _near(result, trained))
-        )
+        problems.append(Problem(("result",), f"{result!r} is not a training stage" + _near(result, trained)))
     if problems:
         raise RecipeError(document.report(problems))
     assert isinstance(top.value, _Top)
@@ -213,7 +205,7 @@ class Document:
         return "\n".join([f"{count} in {self.file}", *rows])
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """The safe loader, which also reads ``1e-3`` as the number that everyone means (YAML 1.2)."""
 
 
@@ -227,9 +219,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _walk(
-    node: yaml.Node, where: Where, lines: dict[Where, int], problems: list[Problem], above: set[int]
-) -> None:
+def _walk(node: yaml.Node, where: Where, lines: dict[Where, int], problems: list[Problem], above: set[int]) -> None:
     """Note the line of everything below a node; find duplicate keys and aliases that contain themselves."""
     lines.setdefault(where, node.start_mark.line + 1)
     if id(node) in above:
@@ -248,9 +238,7 @@ def _walk(
             inner = (*where, key.value)
             if key.value in seen:
                 lines[(*inner, "")] = line
-                problems.append(
-                    Problem((*inner, ""), f"this key is given twice; first on line {seen[key.value]}")
-                )
+                problems.append(Problem((*inner, ""), f"this key is given twice; first on line {seen[key.value]}"))
                 continue
             seen[key.value] = line
             lines[inner] = line
@@ -363,7 +351,7 @@ def _problem(model: type[BaseModel], error: dict[str, Any], where: Where) -> Pro
     found = error.get("input")
     match error["type"]:
         case "extra_forbidden":
-            known = [name for name in _fields(model, loc[:-1])]
+            known = _fields(model, loc[:-1])
             return Problem(place, "unknown key" + _near(str(loc[-1]), known))
         case "missing":
             holder = _model_at(model, loc[:-1])
@@ -424,11 +412,7 @@ def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
     for i, part in enumerate(parts[:-1]):
         if not isinstance(here.get(part), dict):
             if i == 1 and parts[0] == "stages":
-                return [
-                    Problem(
-                        (), f"--set {key}: there is no stage {part!r}" + _near(part, list(here))
-                    )
-                ]
+                return [Problem((), f"--set {key}: there is no stage {part!r}" + _near(part, list(here)))]
             here[part] = {}
         here = here[part]
     here[parts[-1]] = new

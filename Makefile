@@ -1,0 +1,50 @@
+# The commands of the project. Each sets up what it needs, once: .venv is made again only when pyproject.toml changes.
+#
+#   make quickstart   from a fresh machine to a tuned, proven model: runs/quickstart/report.html
+#   make test         lint, types, tests (quick)          make test-full   the longer tests too
+#   make bench        the benchmarks, both sides          make lint        ruff alone, with the fixes that it knows
+
+PYTHON ?= python3
+VENV := .venv
+PEERS := .venv-peers
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PEERS_STAMP := $(PEERS)/.installed
+
+.PHONY: quickstart setup test test-full lint bench clean
+.DEFAULT_GOAL := quickstart
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -e ".[dev]"
+	touch $@
+
+setup: $(STAMP)
+
+quickstart: $(STAMP)
+	$(BIN)/tunesmith quickstart
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(PEERS_STAMP): pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off -e . "trl>=1.0,<2"
+	touch $@
+
+# The benchmarks run both sides, so they run where the peers are.
+bench: $(PEERS_STAMP)
+	for file in benchmarks/*.py; do echo "== $$file"; $(PEERS)/bin/python $$file || exit 1; done
+
+clean:
+	rm -rf runs build .pytest_cache .mypy_cache .ruff_cache

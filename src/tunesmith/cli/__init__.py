@@ -1,0 +1,76 @@
+"""The command line: one file a verb, nothing heavy imported before a verb needs it.
+
+    tunesmith quickstart | run | train | eval | data | show | chat | doctor
+
+A verb reads its arguments, calls the package, prints; it computes nothing that a program could not have as well.
+A ``TunesmithError`` is printed as one message and ends with exit code 1; ``--debug`` shows the traceback as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from tunesmith import __version__
+from tunesmith.cli import chat, data, doctor, eval, quickstart, run, show, train
+from tunesmith.errors import TunesmithError
+
+app = typer.Typer(
+    name="tunesmith",
+    help="From labelled data and a base language model to a model that follows instructions, "
+    "with proof of how far it generalises.",
+    epilog="Start with:  tunesmith quickstart   (some minutes on a laptop, nothing to download)",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"tunesmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (works after any verb)."),
+) -> None:
+    pass
+
+
+app.command(rich_help_panel="Start here")(quickstart.quickstart)
+app.command(rich_help_panel="Start here")(doctor.doctor)
+app.command(rich_help_panel="Recipes")(run.run)
+app.command(rich_help_panel="Recipes")(train.train)
+app.command(name="eval", rich_help_panel="Recipes")(eval.evaluate)
+app.add_typer(data.app, name="data", rich_help_panel="Look")
+app.command(rich_help_panel="Look")(show.show)
+app.command(rich_help_panel="Look")(chat.chat)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The ``tunesmith`` program."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+    try:
+        app(args)
+    except TunesmithError as error:
+        if debug:
+            raise
+        from rich.console import Console
+        from rich.markup import escape
+
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)  # the reader of our output, `head` say, has had enough

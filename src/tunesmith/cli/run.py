@@ -1,0 +1,142 @@
+"""``tunesmith run``: run the stages of a recipe that are not done yet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# The same options mean the same for run, train, eval and quickstart.
+RecipeArg = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one: quickstart.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The output folder. Default: runs/<name>.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Use this seed instead of the recipe's.")]
+Again = Annotated[list[str] | None, typer.Option("--again", help="Run this stage even if it is done. May be repeated.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        help="Change a setting: [cyan]--set tune.steps=200[/]. May be repeated.",
+        metavar="STAGE.KEY=VALUE",
+    ),
+]
+Full = Annotated[bool, typer.Option("--full", help="Also run the stages marked `full: true`: the curves.")]
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one: quickstart.")] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Run this stage and what it reads, nothing else. May be repeated."),
+    ] = None,
+    again: Again = None,
+    set: Set = None,
+    full: Full = False,
+    seed: Seed = None,
+    out: Out = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the recipe, say what would run, and stop.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
+) -> None:
+    """Run a recipe: every stage that is not done yet, in order.
+
+    A recipe is a YAML file with stages. What a stage has written is kept under runs/<name>/<stage>, and the stage
+    runs again only when its settings, its inputs, its data or its code change. A run that was stopped goes on.
+
+    [bold]Examples[/]
+
+        tunesmith run my.yaml                          [dim]run what is not done[/]
+        tunesmith run my.yaml --check                  [dim]check it and say what would run[/]
+        tunesmith run my.yaml --set tune.steps=400     [dim]try a setting[/]
+        tunesmith run quickstart --full                [dim]the built-in recipe with its curves[/]
+        tunesmith run --schema > recipe.schema.json    [dim]completion in your editor[/]
+    """
+    if schema:
+        import json
+
+        from tunesmith.recipe import schema as recipe_schema
+
+        typer.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))
+        return
+    if not recipe:
+        from tunesmith.errors import RecipeError
+
+        raise RecipeError("Which recipe? Give a file, or a built-in name: tunesmith run quickstart")
+    if check:
+        plan(recipe, set=set, seed=seed, out=out, full=full)
+        return
+    start(recipe, only=only, again=again, set=set, seed=seed, out=out, full=full)
+
+
+def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
+    """``["tune.steps=200"]`` as a dictionary; values are read as YAML."""
+    import yaml
+
+    from tunesmith.errors import RecipeError
+
+    out: dict[str, Any] = {} if seed is None else {"seed": seed}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"--set {pair}: found no '=', wanted STAGE.KEY=VALUE, for example tune.steps=200")
+        try:
+            out[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            out[key.strip()] = value
+    return out
+
+
+def start(
+    recipe: str,
+    *,
+    only: list[str] | None = None,
+    kinds: tuple[str, ...] = (),
+    again: list[str] | None = None,
+    set: list[str] | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    full: bool = False,
+) -> Path:
+    """Load, run, and say what came out; ``kinds`` asks for the stages of these kinds."""
+    from rich.console import Console
+
+    from tunesmith import recipe as recipes
+    from tunesmith.stages import run as runner
+
+    loaded = recipes.load(recipe, overrides(set, seed))
+    if kinds and not only:
+        only = [id for id, stage in loaded.stages.items() if stage.kind in kinds and (full or not stage.full)]
+    console = Console()
+    if not sys.stdout.isatty():
+        console = Console(width=110)
+    console.print(f"[bold]{loaded.name}[/] [dim]{loaded.file}, seed {loaded.seed}[/]", highlight=False)
+    result = runner.run(loaded, folder=out, only=only, again=again or (), full=full, console=console)
+    ran = [stage for stage in result.stages if not stage.reused]
+    if ran:
+        peak = max(stage.peak_mb for stage in ran)
+        console.print(
+            f"[bold green]All done[/] in {runner.clock(result.seconds)}: {len(ran)} of {len(result.stages)} stages "
+            f"ran, peak memory {peak / 1024:.1f} GB. Output: {result.folder}",
+            highlight=False,
+        )
+    else:
+        console.print(f"[bold green]Nothing to do[/]: every stage is done. Output: {result.folder}", highlight=False)
+    return result.folder
+
+
+def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | None, full: bool) -> None:
+    """Check a recipe and say for each stage whether it is done, and if not why."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tunesmith import recipe as recipes
+    from tunesmith.stages import run as runner
+
+    loaded = recipes.load(recipe, overrides(set, seed))
+    table = Table("stage", "kind", "state", box=None, pad_edge=False)
+    for row in runner.outlook(loaded, folder=out, full=full):
+        table.add_row(row.id, loaded.stages[row.id].kind, row.state)
+    console = Console()
+    console.print(f"[green]{loaded.file} is fine.[/]", highlight=False)
+    console.print(table)

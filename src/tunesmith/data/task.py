@@ -1,0 +1,288 @@
+"""A task: where its rows come from, how they are put into words, and how an answer is scored.
+
+One YAML file holds one task in one language; training and evaluation share it. ``load_tasks`` checks
+files whole: every problem of every file is reported at once, with its line and the nearest valid name.
+
+    task: capital              the id is "capital.en"
+    cluster: geography
+    language: en
+    name: world_capital        the data set's name, which the format "name" shows
+    reader: littleworld        who reads the rows, and ...
+    relation: capital          ... the reader's own keys
+    input: [x]                 the fields shown by the formats "name" and "none"
+    answer: y                  the field that holds the answer
+    options: 4                 answers to choose among: how many to draw, or a list, or a field
+    metric: exact_match
+    templates:
+      - {id: what_is, instruction: "What is the capital of {{ x }}?", target: "{{ y }}"}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.reader import NOWHERE, READERS
+from tunesmith.data.template import KINDS, Template, Turn, check_syntax
+from tunesmith.data.yaml_file import Where, YamlFile, near
+from tunesmith.errors import DataError, RecipeError
+from tunesmith.types import Source
+
+_KEYS = ("task", "cluster", "language", "name", "reader", "input", "answer", "options", "metric", "templates")
+_TEMPLATE_KEYS = ("id", "kind", "instruction", "target", "messages")
+_ROLES = ("system", "user", "assistant")
+_NAME = re.compile(r"[\w][\w.+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The one definition that training and evaluation share."""
+
+    id: str
+    """``<task>.<language>``."""
+    cluster: str
+    language: str
+    name: str
+    reader: str
+    templates: tuple[Template, ...]
+    input: tuple[str, ...] = ()
+    answer: str = "answer"
+    options: int | tuple[str, ...] | str = 0
+    """How many to draw from the task's other answers; or the answers themselves; or the field that holds them."""
+    metric: str = "exact_match"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of the file that are the reader's."""
+    source: Source = NOWHERE
+
+    @property
+    def stem(self) -> str:
+        """The id without the language: tasks with the same stem ask the same in other languages."""
+        return self.id.removesuffix(f".{self.language}")
+
+    def template(self, name: str) -> Template:
+        """The template of a name or full id."""
+        for template in self.templates:
+            if name in (template.id, template.name):
+                return template
+        raise DataError(f"Task {self.id!r} has no template {name!r}{near(name, [t.name for t in self.templates])}")
+
+
+def load_tasks(paths: Iterable[Path | str] | Path | str, *, metrics: Collection[str] | None = None) -> list[Task]:
+    """The tasks of files and folders, in the order of their ids. ``metrics`` are the names that a task may
+    use, where the caller knows them."""
+    files = _files(paths)
+    tasks: list[Task] = []
+    report: list[str] = []
+    for path in files:
+        file = YamlFile.read(path, _short(path))
+        task = None if file.problems else _task(file, path.parent, metrics)
+        report += file.report()
+        if task is None:
+            continue
+        twin = next((other for other in tasks if other.id == task.id), None)
+        if twin is None:
+            tasks.append(task)
+        else:
+            report.append(f"{task.source}: task {task.id!r} is already defined in {twin.source}")
+    if report:
+        count = "1 problem" if len(report) == 1 else f"{len(report)} problems"
+        raise RecipeError("\n".join([f"{count} in the task files:", *report]))
+    return sorted(tasks, key=lambda task: task.id)
+
+
+def find_task(tasks: Iterable[Task], name: str) -> Task:
+    """The task of an id, with the nearest one named where there is none."""
+    known = {task.id: task for task in tasks}
+    if name not in known:
+        raise DataError(f"There is no task {name!r}{near(name, known)}")
+    return known[name]
+
+
+def _files(paths: Iterable[Path | str] | Path | str) -> list[Path]:
+    found: list[Path] = []
+    for path in [paths] if isinstance(paths, Path | str) else paths:
+        place = Path(path).expanduser()
+        if place.is_dir():
+            inside = sorted(p for end in ("*.yaml", "*.yml") for p in place.rglob(end))
+            if not inside:
+                raise RecipeError(f"The folder {place} holds no task files (*.yaml).")
+            found += inside
+        elif place.is_file():
+            found.append(place)
+        else:
+            siblings = [p.name for p in place.parent.glob("*")] if place.parent.is_dir() else []
+            raise RecipeError(f"There is no task file or folder {place}{near(place.name, siblings)}")
+    return list(dict.fromkeys(found))
+
+
+def _short(path: Path) -> str:
+    """A path as the person who gave it would write it."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task | None:
+    """The task of a file, or None after its problems have been noted."""
+    value = file.value
+    if not isinstance(value, dict):
+        file.problem((), f"a task file is a mapping with the keys {', '.join(_KEYS)}")
+        return None
+    reader = file.text((), value, "reader")
+    asked = READERS[reader].keys if reader in READERS else {}
+    if reader and reader not in READERS:
+        file.problem(("reader",), f"reader {reader!r} is not known{near(reader, READERS)}")
+        file.check_keys((), {key: value[key] for key in value if key in _KEYS}, _KEYS)
+    else:
+        file.check_keys((), value, [*_KEYS, *asked])
+    names = {key: _named(file, value, key) for key in ("task", "cluster", "language")}
+    id = f"{names['task']}.{names['language']}"
+    metric = file.text((), value, "metric", "exact_match")
+    if metrics is not None and metric not in metrics:
+        file.problem(("metric",), f"metric {metric!r} is not known{near(metric, metrics)}")
+    options = _options(file, value)
+    inputs = file.texts((), value, "input")
+    if not inputs:
+        file.problem(("input",), "'input' names no field; give the fields that stand for the task, as in: input: [x]")
+    for name in (*inputs, str(value.get("answer", "answer"))):
+        if not name.isidentifier():
+            file.problem(("input",), f"{name!r} cannot be the name of a field; use letters, digits and _")
+    templates = _templates(file, value, id, names["language"], options)
+    settings = {key: _setting(file, value, key, kind.kind, folder) for key, kind in asked.items() if key in value}
+    for key, wanted in asked.items():
+        if wanted.required and key not in value:
+            file.problem((), f"the key {key!r} is missing; the reader {reader!r} needs it")
+    task = Task(
+        id=id,
+        cluster=names["cluster"],
+        language=names["language"],
+        name=_named(file, value, "name", names["task"]),
+        reader=reader,
+        templates=templates,
+        input=inputs,
+        answer=file.text((), value, "answer", "answer"),
+        options=options,
+        metric=metric,
+        settings=settings,
+        source=Source(file.file, file.line(("task",))),
+    )
+    return None if file.problems else task
+
+
+def _named(file: YamlFile, value: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    """A name that can stand in an id."""
+    name = file.text((), value, key, default)
+    if name and not _NAME.fullmatch(name):
+        file.problem((key,), f"{key!r} is {name!r}; use letters, digits and . _ + - only")
+    return name
+
+
+def _options(file: YamlFile, value: Mapping[str, Any]) -> int | tuple[str, ...] | str:
+    found = value.get("options", "0")
+    if isinstance(found, list):
+        return file.texts((), value, "options")
+    if not isinstance(found, str) or not found:
+        file.problem(("options",), "'options' is how many to draw, a list of answers, or the name of a field")
+        return 0
+    if not re.fullmatch(r"-?[0-9.]+", found):
+        return found
+    if not found.isdigit() or int(found) == 1:
+        file.problem(("options",), f"'options' is {found}, wanted 2 or more (0 for none)")
+        return 0
+    return int(found)
+
+
+def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, folder: Path) -> Any:
+    found = value[key]
+    if kind == "map":
+        if not isinstance(found, dict) or not all(isinstance(item, str) and item for item in found.values()):
+            file.problem((key,), f"{key!r} is wanted as a mapping of names to names")
+            return {}
+        return found
+    text = file.text((), value, key)
+    if kind == "path" and text:
+        path = folder / Path(text).expanduser()
+        if not path.is_file():
+            beside = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+            file.problem((key,), f"there is no file {path}{near(path.name, beside)}")
+        return path
+    return text
+
+
+def _templates(
+    file: YamlFile, value: Mapping[str, Any], task: str, language: str, options: int | tuple[str, ...] | str
+) -> tuple[Template, ...]:
+    rows = value.get("templates")
+    if not isinstance(rows, list) or not rows:
+        file.problem(("templates",), "'templates' is wanted as a list with at least one template")
+        return ()
+    found: dict[str, Template] = {}
+    for i, row in enumerate(rows):
+        where: Where = ("templates", i)
+        if not isinstance(row, dict):
+            file.problem(where, f"a template is a mapping with the keys {', '.join(_TEMPLATE_KEYS)}")
+            continue
+        file.check_keys(where, row, _TEMPLATE_KEYS)
+        name = file.text(where, row, "id")
+        if name and not re.fullmatch(r"[\w.-]+", name):
+            file.problem((*where, "id"), f"'id' is {name!r}; use letters, digits and . _ - only")
+        if name in found:
+            file.problem((*where, "id"), f"template {name!r} is given twice; first on line {found[name].source.line}")
+        kind = file.text(where, row, "kind", "dialogue" if "messages" in row else "plain")
+        if kind and kind not in KINDS:
+            file.problem((*where, "kind"), f"template kind {kind!r} is not known{near(kind, KINDS)}")
+        if kind == "options" and not options:
+            file.problem((*where, "kind"), "this template shows options, but the task has no key 'options'")
+        messages = _messages(file, where, row)
+        found[name] = Template(f"{task}/{name}", messages, kind, language, Source(file.file, file.line(where)))
+    return tuple(found.values())
+
+
+def _messages(file: YamlFile, where: Where, row: Mapping[str, Any]) -> tuple[Turn, ...]:
+    """The turns of a template: of ``messages``, or of the short form ``instruction`` and ``target``."""
+    places: list[Where]
+    if "messages" not in row:
+        turns = [("user", file.text(where, row, "instruction")), ("assistant", file.text(where, row, "target"))]
+        places = [(*where, "instruction"), (*where, "target")]
+    else:
+        for key in ("instruction", "target"):
+            if key in row:
+                file.problem((*where, key), f"a template has 'messages' or {key!r}, not both")
+        rows = row["messages"]
+        if not isinstance(rows, list) or not all(isinstance(item, dict) for item in rows) or not rows:
+            file.problem((*where, "messages"), "'messages' is wanted as a list of {role: ..., content: ...}")
+            return ()
+        places = [(*where, "messages", i) for i in range(len(rows))]
+        turns = []
+        for place, item in zip(places, rows, strict=True):
+            file.check_keys(place, item, ("role", "content"))
+            turns.append((file.text(place, item, "role"), file.text(place, item, "content")))
+        _check_roles(file, places, [role for role, _ in turns])
+    for place, (_, text) in zip(places, turns, strict=True):
+        wrong = check_syntax(text)
+        if wrong:
+            # In a block scalar the lines of the text are lines of the file, one below the key.
+            below = wrong[0] if wrong[0] > 1 else 0
+            file.problems.append((file.line(place) + below, f"this is not Jinja: {wrong[1]}"))
+    return tuple(Turn(role, text) for role, text in turns)
+
+
+def _check_roles(file: YamlFile, places: list[Where], roles: list[str]) -> None:
+    wanted = "user"
+    for i, (place, role) in enumerate(zip(places, roles, strict=True)):
+        if role not in _ROLES:
+            if role:
+                file.problem((*place, "role"), f"role {role!r} is not known{near(role, _ROLES)}")
+            return
+        if role == "system" and i == 0:
+            continue
+        if role != wanted:
+            file.problem((*place, "role"), f"this turn is the {role}'s, wanted the {wanted}'s")
+            return
+        wanted = "assistant" if role == "user" else "user"
+    if roles[-1] != "assistant":
+        file.problem(places[-1], "the last message is the answer, and must be the assistant's")

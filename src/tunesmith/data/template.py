@@ -1,0 +1,178 @@
+"""A template puts an example into words: Jinja for every message, the last of which is the answer.
+
+    Template "capital.en/what_is":   user       What is the capital of {{ x }}?
+                                     assistant  {{ y }}
+
+In go an ``Example`` and a ``Template`` of its task; out comes a ``Conversation``. Its answers are the
+rendered target, so an inverted template, or one that asks for a whole sentence, is right by itself.
+Whitespace at both ends of a message goes. A message that is empty, or that speaks of a field which the
+row does not have, makes the row ``Unrenderable``, with the reason in words.
+
+Jinja runs in its sandbox: a template from elsewhere cannot reach Python, the disk or the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta
+from jinja2 import Template as JinjaTemplate
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tunesmith.data.reader import NOWHERE
+from tunesmith.errors import DataError
+from tunesmith.types import Conversation, Example, Message, Source
+
+if TYPE_CHECKING:
+    from tunesmith.data.task import Task
+
+KINDS = ("plain", "options", "inverted", "dialogue")
+FORMATS = ("instruction", "name", "none")
+"""How a task is put: as an instruction, by its data set's name, or as bare input (the ablation of FLAN)."""
+BARE = "format:"
+"""How the ids of the templates of the bare formats begin; task files cannot use the colon."""
+
+
+class Unrenderable(DataError):
+    """A template does not fit a row; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a template, with its content in Jinja."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One wording of a task."""
+
+    id: str
+    """``<task id>/<name>``."""
+    messages: tuple[Turn, ...]
+    """The last is the assistant's, and its content the target."""
+    kind: str = "plain"
+    language: str = "en"
+    source: Source = NOWHERE
+
+    @property
+    def name(self) -> str:
+        """The id without the task's."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def target(self) -> str:
+        """The Jinja source of the answer."""
+        return self.messages[-1].text
+
+
+def wordings(task: Task, format: str = "instruction") -> tuple[Template, ...]:
+    """The templates of a task in one format. The bare formats have a single one: the input fields, a line
+    each, with or without the data set's name. Its target is that of the task's first plain template."""
+    if format == "instruction":
+        return task.templates
+    if format not in FORMATS:
+        raise DataError(f"Format {format!r} is not known. Known: {', '.join(FORMATS)}.")
+    bare = "\n".join(_show(name) for name in task.input)
+    words = {"none": bare, "name": f"{task.cluster}/{task.name}: {bare}"}[format]
+    target = next((t.target for t in task.templates if t.kind == "plain"), _show(task.answer))
+    messages = (Turn("user", words), Turn("assistant", target))
+    return (Template(f"{task.id}/{BARE}{format}", messages, "plain", task.language, task.source),)
+
+
+def render(example: Example, template: Template, task: Task, shots: Sequence[Example] = ()) -> Conversation:
+    """Put an example into the words of a template. ``shots`` are other examples of the task, already
+    answered, that stand before it as turns of the conversation."""
+    if template.kind == "options" and len(example.options) < 2:
+        raise Unrenderable("the task has fewer than two answers to choose among")
+    values = {**example.fields, "options": example.options}
+    texts = [_text(turn.text, values, turn.role) for turn in template.messages]
+    target = texts[-1]
+    messages = tuple(Message(turn.role, text) for turn, text in zip(template.messages, texts, strict=True))
+    if shots:
+        messages = _with_shots(messages, [render(shot, template, task).messages for shot in shots])
+    plain = bool(example.answers) and target == example.answers[0]
+    return Conversation(
+        messages=messages,
+        id=f"{example.id}@{template.id}",
+        task=task.id,
+        cluster=task.cluster,
+        template=template.id,
+        answers=example.answers if plain else (target,),
+        options=example.options if plain else _options(example, template, task, values, target),
+        metric=task.metric,
+        language=template.language,
+        source=example.source,
+    )
+
+
+def _show(field: str) -> str:
+    return "{{ " + field + " }}"
+
+
+def fields_of(source: str) -> set[str]:
+    """The names that a Jinja source speaks of; raises ``TemplateSyntaxError``."""
+    return meta.find_undeclared_variables(_JINJA.parse(source)) - set(_JINJA.globals)
+
+
+def check_syntax(source: str) -> tuple[int, str] | None:
+    """The line within the source and the problem, if it is not Jinja."""
+    try:
+        compiled(source)
+    except TemplateSyntaxError as error:
+        return error.lineno, error.message or "it cannot be read"
+    return None
+
+
+_JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+
+@lru_cache(maxsize=65536)
+def compiled(source: str) -> JinjaTemplate:
+    """A Jinja source, compiled once."""
+    return _JINJA.from_string(source)
+
+
+def _text(source: str, values: Mapping[str, object], role: str) -> str:
+    try:
+        text = compiled(source).render(values).strip()
+    except UndefinedError as error:
+        raise Unrenderable(f"the row lacks a field of the template: {error.message}") from None
+    except SecurityError as error:
+        raise Unrenderable(f"the template does what the sandbox forbids: {error}") from None
+    except Exception as error:  # any filter or operator may fail on a user's data, each in its own way
+        raise Unrenderable(f"the template fails: {type(error).__name__}: {error}") from None
+    if not text:
+        raise Unrenderable(f"the template gives an empty {role} message")
+    return text
+
+
+def _options(
+    example: Example, template: Template, task: Task, values: Mapping[str, object], target: str
+) -> tuple[str, ...]:
+    """The options in the words of the target ("It is Paris."), or none where the target is about something else."""
+    if not example.options:
+        return ()
+    try:
+        worded = tuple(
+            target
+            if option in example.answers
+            else _text(template.target, {**values, task.answer: option}, "assistant")
+            for option in example.options
+        )
+    except Unrenderable:
+        return ()
+    return worded if len(set(worded)) == len(worded) else ()
+
+
+def _with_shots(messages: tuple[Message, ...], shots: list[tuple[Message, ...]]) -> tuple[Message, ...]:
+    """The system message, if any, is said once; then the answered examples; then the question."""
+    first = 1 if messages[0].role == "system" else 0
+    turns = [message for shot in shots for message in shot[first:]]
+    return (*messages[:first], *turns, *messages[first:])

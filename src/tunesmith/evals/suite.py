@@ -1,0 +1,392 @@
+"""Ask models what was held out, keep every answer, and count.
+
+    records = ask(model, fmt, rows_by_level, name="tuned")        what it said to each question
+    records += ask_text(model, fmt, clozes, name="tuned")         what it still knows of its plain text
+    write_records(path, records)                                  one JSON line each
+    scores(records)                                               rates with intervals
+    compare(records, "base", "tuned")                             the same questions, before and after
+
+A question is asked in two ways: the model answers freely, and where there are options it is also seen which
+of them it finds likeliest. Free answers are scored by the metric that the question's own task names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.errors import EvalError
+from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.evals.stats import Difference, Interval, interval, paired
+from tunesmith.types import LEVELS, Conversation, Encoded, Level, Message, Score
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from tunesmith.models.generate import Generated, Progress
+
+Ids = NDArray[np.int32]
+
+TEXT_FORMAT = "text"
+"""The format of questions that continue plain text; they belong to level ``seen``."""
+
+
+class Format(Protocol):
+    """What evaluation needs of a chat format; ``chat.ChatFormat`` is one."""
+
+    stop_ids: frozenset[int]
+
+    def prompt(self, messages: Sequence[Message], /) -> Ids: ...
+
+    def encode(self, messages: Sequence[Message], /) -> Encoded: ...
+
+    def decode(self, ids: Sequence[int], /) -> str: ...
+
+    def text_ids(self, text: str, /) -> Ids: ...
+
+
+class Cloze(Protocol):
+    """A statement of the pretraining text, cut before its answer."""
+
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def before(self) -> str: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def rest(self) -> str: ...
+    @property
+    def relation(self) -> str: ...
+    @property
+    def fact(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One model's answer to one question, by one metric."""
+
+    id: str
+    """``<example>@<template>``, the same for every model that is asked."""
+    model: str
+    level: str
+    format: str
+    shots: int
+    metric: str
+    task: str
+    cluster: str
+    template: str
+    language: str
+    group: str
+    """Questions about one fact, in whatever wording or language, are one group."""
+    prompt: str
+    """What the person said last."""
+    answer: str
+    gold: tuple[str, ...]
+    value: float
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same questions."""
+
+    level: str
+    format: str
+    shots: int
+    metric: str
+    before: Interval
+    after: Interval
+    difference: Difference
+
+
+def ask(
+    model: PreTrainedModel,
+    fmt: Format,
+    rows: Mapping[Level, Sequence[Conversation]],
+    *,
+    name: str,
+    format: str = "instruction",
+    shots: int = 0,
+    max_new_tokens: int = 32,
+    rank: bool = True,
+    groups: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Ask one model everything once. ``name``, ``format`` and ``shots`` are what the records will say.
+
+    ``groups`` says by row id which questions go together (a build's proof knows); without it, those about one
+    example in any wording and language do.
+
+    ``max_new_tokens`` has to leave room for the longest right answer; that is checked.
+    """
+    from tunesmith.models.generate import generate
+
+    asked = [(level, row) for level, many in rows.items() for row in many]
+    _check(asked, fmt, max_new_tokens)
+    prompts = [fmt.prompt(row.prompt) for _, row in asked]
+    said = generate(model, prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, progress=progress)
+    ranked = [i for i, (_, row) in enumerate(asked) if rank and set(row.options) & set(row.answers)]
+    chosen = _rank(model, fmt, [asked[i][1] for i in ranked])
+    by_rank = dict(zip(ranked, chosen, strict=True))
+
+    records = []
+    for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
+        answer = Answer(fmt.decode(found.ids), found.finished, by_rank.get(i))
+        for metric in (row.metric, *(("options",) if i in by_rank else ())):
+            group = (groups or {}).get(row.id) or group_of(row)
+            records.append(_record(row, answer, metric, name, level, format, shots, group))
+    return records
+
+
+def _check(asked: Sequence[tuple[Level, Conversation]], fmt: Format, max_new_tokens: int) -> None:
+    """What would make every figure meaningless: no right answer, one that does not fit, a question asked twice."""
+    problems, seen = [], set[tuple[str, str]]()
+    longest: dict[str, int] = {}
+    for level, row in asked:
+        if (level, row.id) in seen:
+            problems.append(f"{row.id}: asked twice at level {level!r}")
+        seen.add((level, row.id))
+        if not row.answers:
+            problems.append(f"{row.id}: no right answer is given")
+        for gold in row.answers:
+            if gold not in longest:
+                longest[gold] = len(fmt.text_ids(gold))
+        if row.metric == "exact_match" and min((longest[g] for g in row.answers), default=0) >= max_new_tokens:
+            problems.append(
+                f"{row.id}: its answer takes {longest[row.answers[0]]} tokens and an end, "
+                f"more than max_new_tokens={max_new_tokens}"
+            )
+    if problems:
+        more = f"\n... and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise EvalError("These questions cannot be evaluated:\n" + "\n".join(problems[:10]) + more)
+
+
+def _rank(model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation]) -> list[str]:
+    """The likeliest option of each row, its end included; ids come from where training takes them."""
+    from tunesmith.models.generate import rank_options
+
+    prompts: list[Ids] = []
+    options: list[list[Ids]] = []
+    for row in rows:
+        prompt = fmt.prompt(row.prompt)
+        prompts.append(prompt)
+        many = []
+        for option in row.options:
+            whole = fmt.encode((*row.prompt, Message("assistant", option)))
+            many.append(whole.ids[whole.learn])
+        options.append(many)
+    likely = rank_options(model, prompts, options) if rows else []
+    return [row.options[int(np.argmax(scores))] for row, scores in zip(rows, likely, strict=True)]
+
+
+def _record(
+    row: Conversation, answer: Answer, metric: str, name: str, level: str, format: str, shots: int, group: str
+) -> Record:
+    return Record(
+        id=row.id,
+        model=name,
+        level=level,
+        format=format,
+        shots=shots,
+        metric=metric,
+        task=row.task,
+        cluster=row.cluster,
+        template=row.template,
+        language=row.language,
+        group=group,
+        prompt=next((m.content for m in reversed(row.prompt) if m.role == "user"), ""),
+        answer=(answer.chosen or "") if metric == "options" else answer.text,
+        gold=row.answers,
+        value=METRICS[metric](answer, row),
+        finished=answer.finished,
+    )
+
+
+def group_of(row: Conversation) -> str:
+    """What a question is about, whatever its wording and language: ``capital.en/france@...`` -> ``capital/france``."""
+    example = row.id.partition("@")[0]
+    task, slash, rest = example.partition("/")
+    return task.removesuffix(f".{row.language}") + slash + rest
+
+
+def ask_text(
+    model: PreTrainedModel,
+    fmt: Format,
+    clozes: Sequence[Cloze],
+    *,
+    name: str,
+    begin: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Let the model go on with statements of its pretraining text; right is any answer that the text gives there.
+
+    The prompt ends where a token of the whole statement ends, as it did in training: the space before the answer
+    may belong to either side, and where words are not separated a token may hold the end of the prompt and
+    the start of the answer.
+    ``begin`` is what stood before every text in training, if anything did.
+    """
+    from tunesmith.models.generate import generate
+
+    right: dict[str, set[str]] = {}
+    for cloze in clozes:
+        right.setdefault(cloze.prompt, set()).add(cloze.before + cloze.answer)
+    prompts, most = [], 1
+    for cloze in clozes:
+        ids = fmt.text_ids(cloze.prompt + cloze.before + cloze.answer + cloze.rest)
+        kept = len(ids) - 1
+        given = cloze.prompt + cloze.before
+        while kept > 1 and not given.startswith(fmt.decode(ids[:kept].tolist())):
+            kept -= 1
+        prompts.append(np.concatenate((np.array(begin, np.int32), ids[:kept])))
+        most = max(most, len(ids) - kept)
+    said = generate(model, prompts, stop_ids=fmt.stop_ids, max_new_tokens=most + 2, progress=progress)
+    records = []
+    for cloze, ids, found in zip(clozes, prompts, said, strict=True):
+        text = _continued(fmt, ids, found, cloze.prompt)
+        # The answer has to stand there whole: "Par" is not Paris, and "Parisian" is not either.
+        hit = any(text.startswith(gold) and _ends(text, len(gold), cloze.rest) for gold in right[cloze.prompt])
+        records.append(
+            Record(
+                id=f"{cloze.fact}.{cloze.language}@{cloze.prompt}",
+                model=name,
+                level="seen",
+                format=TEXT_FORMAT,
+                shots=0,
+                metric="cloze",
+                task=cloze.relation,
+                cluster=cloze.group.partition("/")[0],
+                template="",
+                language=cloze.language,
+                group=cloze.group,
+                prompt=cloze.prompt,
+                answer=text,
+                gold=tuple(sorted(gold.strip() for gold in right[cloze.prompt])),
+                value=float(hit),
+                finished=found.finished,
+            )
+        )
+    return records
+
+
+def _continued(fmt: Format, prompt: Ids, found: Generated, text: str) -> str:
+    """What the model wrote after ``text``; the prompt's ids may have ended a little before it."""
+    whole = fmt.decode([*prompt.tolist(), *found.ids])
+    return whole[len(text) :] if whole.startswith(text) else ""
+
+
+def _ends(text: str, at: int, rest: str) -> bool:
+    return text.startswith(rest, at) if rest else not text[at : at + 1].isalnum()
+
+
+# -- records on disk ---------------------------------------------------------------------------------------------------
+
+
+def write_records(path: Path | str, records: Iterable[Record]) -> None:
+    """One JSON line a record."""
+    with Path(path).open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+
+
+def read_records(path: Path | str) -> list[Record]:
+    """The records of a file, or a clear word about the line that is none."""
+    found = []
+    with Path(path).open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                value: dict[str, Any] = json.loads(line)
+                found.append(Record(**{**value, "gold": tuple(value["gold"])}))
+            except (ValueError, TypeError, KeyError) as error:
+                raise EvalError(f"{path}:{number}: not a record of an evaluation: {error}") from None
+    return found
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+Key = tuple[str, str, int, str]
+"""Level, format, shots, metric."""
+
+
+def scores(records: Iterable[Record]) -> list[Score]:
+    """A rate with its interval for each model, level, format, number of shots and metric."""
+    found = []
+    by_model: dict[str, list[Record]] = {}
+    for record in records:
+        by_model.setdefault(record.model, []).append(record)
+    for model, mine in by_model.items():
+        for (level, format, shots, metric), rows in _by_key(mine).items():
+            got = rate(rows)
+            found.append(Score(model, level, format, shots, metric, got.value, got.low, got.high, got.n))
+    return found
+
+
+def rate(records: Sequence[Record]) -> Interval:
+    """The mean of some records, with its interval."""
+    return interval([r.value for r in records], [r.group for r in records])
+
+
+def compare(records: Iterable[Record], before: str, after: str) -> list[Comparison]:
+    """Two models wherever both were asked; they must have been asked the same."""
+    sides: dict[str, list[Record]] = {before: [], after: []}
+    for record in records:
+        if record.model in sides:
+            sides[record.model].append(record)
+    old, new = _by_key(sides[before]), _by_key(sides[after])
+    found = []
+    for key in [key for key in new if key in old]:
+        a = {r.id: r for r in old[key]}
+        b = {r.id: r for r in new[key]}
+        if a.keys() != b.keys():
+            odd = sorted(a.keys() ^ b.keys())
+            raise EvalError(
+                f"{before} and {after} were not asked the same questions at {key}: {len(odd)} differ, "
+                f"{odd[0]} for one. Evaluate both on the same rows."
+            )
+        ids = list(a)
+        groups = [a[i].group for i in ids]
+        left, right = [a[i].value for i in ids], [b[i].value for i in ids]
+        difference = paired(left, right, groups)
+        found.append(Comparison(*key, interval(left, groups), interval(right, groups), difference))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How much the wording matters: rates of one wording each, over all wordings."""
+
+    median: float
+    lower: float
+    """A quarter of the wordings does worse than this."""
+    upper: float
+    wordings: int
+
+
+def over_wordings(records: Sequence[Record]) -> Spread:
+    """Median and quartiles of the rates of single wordings, as T0 reports them."""
+    by: dict[str, list[float]] = {}
+    for record in records:
+        by.setdefault(record.template, []).append(record.value)
+    if not by:
+        raise EvalError("No answers, so there is no spread over wordings.")
+    lower, median, upper = np.quantile([float(np.mean(v)) for v in by.values()], [0.25, 0.5, 0.75])
+    return Spread(float(median), float(lower), float(upper), len(by))
+
+
+def _by_key(records: Iterable[Record]) -> dict[Key, list[Record]]:
+    """Records by what they measure, levels from the least new to the most."""
+    found: dict[Key, list[Record]] = {}
+    for r in records:
+        found.setdefault((r.level, r.format, r.shots, r.metric), []).append(r)
+    order: dict[str, int] = {level: i for i, level in enumerate(LEVELS)}
+    return dict(sorted(found.items(), key=lambda item: (item[0][1:3], order.get(item[0][0], 9), item[0][3])))

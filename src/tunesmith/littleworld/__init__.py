@@ -1,0 +1,39 @@
+"""The little world: a small set of real facts, plain text about them, and labelled tasks over them.
+
+It is the embedded default of tunesmith. With it a newcomer can pretrain, tune and evaluate a model
+in minutes, with nothing to download. The content is in YAML files next to this one:
+
+    facts/<cluster>/<relation>.yaml     what is true, and the sentences that say so
+    tasks/<cluster>/<task>.<lang>.yaml  how people ask about it
+    held_out.yaml                       what a tuned model must not have been trained on
+"""
+
+from tunesmith.littleworld.reader import read_littleworld
+from tunesmith.littleworld.world import (
+    Cloze,
+    Fact,
+    Relation,
+    Statement,
+    clozes,
+    facts,
+    held_out,
+    read,
+    relations,
+    statements,
+    task_files,
+)
+
+__all__ = [
+    "Cloze",
+    "Fact",
+    "Relation",
+    "Statement",
+    "clozes",
+    "facts",
+    "held_out",
+    "read",
+    "read_littleworld",
+    "relations",
+    "statements",
+    "task_files",
+]

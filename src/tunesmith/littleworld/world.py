@@ -1,0 +1,252 @@
+"""The little world: its facts, the sentences that state them, and the rows of its tasks.
+
+In go the YAML files of this folder. Out come values: ``relations()`` and ``facts()`` as written,
+``statements()`` as text to pretrain on, ``clozes()`` to see what a model knows of that text, and
+``read(relation, language)`` as the rows of a task.
+
+    facts/geography/capital.yaml
+      statements:  en: ["The capital of {x} is {y}.", ...]
+      facts:       - {id: france, group: france_japan, en: {x: France, y: Paris}, zh: {x: 法国, y: 巴黎}}
+
+A fact belongs to a ``group``, which goes to training or to the held-out set as a whole: the same
+fact in other languages always, and with an explicit ``group`` also its siblings (hot/cold and
+cold/hot). The fields ``other_*`` of a row speak of the next fact in its group, so that a
+template may ask for two facts at once without telling the answer to a third.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import yaml
+
+from tunesmith.errors import DataError, UnknownName, nearest
+from tunesmith.types import Source
+
+HERE = Path(__file__).parent
+LANGUAGES = ("en", "zh")
+FRAMES = int(__import__("os").environ.get("LWF","8"))
+"""In how many of the common frames each fact is stated."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster
+
+_RELATION_KEYS = {"relation", "cluster", "source", "phrases", "statements", "facts"}
+_FACT_KEYS = {"id", "group", *LANGUAGES}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that is true, as said in one language."""
+
+    id: str
+    """``capital/france``, the same in every language."""
+    relation: str
+    cluster: str
+    language: str
+    fields: Mapping[str, str]
+    """``x`` is what the fact is about, ``y`` what it says of it; others help the grammar (``ax``: "a dog")."""
+    group: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What the facts of one file have in common."""
+
+    id: str
+    cluster: str
+    source: str
+    """Where a reader can check the facts."""
+    statements: Mapping[str, tuple[str, ...]]
+    """The sentence forms of each language, with ``{x}`` and ``{y}`` to be filled in."""
+    facts: tuple[Fact, ...]
+    phrases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """How each language speaks of it: ``the`` ("the capital of {x}"), ``its`` ("its capital"), ``of`` ("{x}").
+    With these the sentences of ``frames.yaml`` can state its facts too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence that says one fact."""
+
+    text: str
+    relation: str
+    fact: str
+    group: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cloze:
+    """A statement cut off before its answer: ``prompt + before + answer + rest`` is the statement again."""
+
+    prompt: str
+    """Without a space at its end, so that it ends where a token ends."""
+    before: str
+    """What stands between prompt and answer: a space or nothing."""
+    answer: str
+    rest: str
+    relation: str
+    fact: str
+    group: str
+    language: str
+
+
+@cache
+def relations(folder: Path = HERE / "facts") -> tuple[Relation, ...]:
+    """All relations, in the order of their file names; every problem of the files is reported at once."""
+    problems: list[str] = []
+    found = tuple(_relation(path, folder.parent, problems) for path in sorted(folder.rglob("*.yaml")))
+    if problems:
+        raise DataError("The little world's facts cannot be read:\n" + "\n".join(problems))
+    return found
+
+
+def facts(language: str | None = None) -> list[Fact]:
+    """Every fact, in one language or in all."""
+    return [fact for relation in relations() for fact in relation.facts if language in (None, fact.language)]
+
+
+def statements(language: str | None = None) -> list[Statement]:
+    """Every sentence of the pretraining text: each fact in all forms of its own relation, and in some of the
+    frames that are common to all relations, drawn by the fact's name."""
+    return [
+        Statement(form.format_map(fact.fields), fact.relation, fact.id, fact.group, fact.language)
+        for fact, form in _worded(language)
+    ]
+
+
+def clozes(language: str | None = None) -> list[Cloze]:
+    """What a model that has learned the text can continue: the sentences that end with the answer."""
+    found = (_cloze(form, fact) for fact, form in _worded(language))
+    return [cloze for cloze in found if cloze is not None]
+
+
+def read(relation: str, language: str) -> Iterator[Fact]:
+    """The facts of one relation in one language, each with the fields of its neighbour in the group added
+    as ``other_x``, ``other_y`` ..., where it has a neighbour."""
+    rows = [fact for fact in _find(relation).facts if fact.language == language]
+    groups: dict[str, list[Fact]] = {}
+    for fact in rows:
+        groups.setdefault(fact.group, []).append(fact)
+    for fact in rows:
+        mates = groups[fact.group]
+        other = mates[(mates.index(fact) + 1) % len(mates)]
+        if other is fact:
+            yield fact
+        else:
+            yield replace(fact, fields={**fact.fields, **{f"other_{k}": v for k, v in other.fields.items()}})
+
+
+def task_files() -> list[Path]:
+    """The task files, for ``data.task.load_tasks``."""
+    return sorted((HERE / "tasks").rglob("*.yaml"))
+
+
+def held_out() -> dict[str, Any]:
+    """What the shipped recipes hold out: ``clusters``, ``tasks``, ``wordings`` (by task) and ``instances``."""
+    loaded: dict[str, Any] = yaml.safe_load((HERE / "held_out.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def _worded(language: str | None) -> Iterator[tuple[Fact, str]]:
+    """Each fact with each form that states it in the text."""
+    common: dict[str, list[str]] = yaml.load((HERE / "frames.yaml").read_text(encoding="utf-8"), Loader=_Loader)
+    for relation in relations():
+        frames = {name: [_framed(frame, phrases) for frame in common[name]] for name, phrases in relation.phrases.items()}
+        for fact in relation.facts:
+            if language in (None, fact.language):
+                yield from ((fact, form) for form in relation.statements[fact.language])
+                order = sorted(frames.get(fact.language, ()), key=lambda frame: _digest(f"{fact.id}|{frame}"))
+                yield from ((fact, frame) for frame in order[:FRAMES])
+
+
+def _framed(frame: str, phrases: Mapping[str, str]) -> str:
+    """A common frame in the words of one relation: a form like those that the relation has of its own."""
+    the = phrases["the"]
+    words = {**phrases, "The": the[0].upper() + the[1:]}
+    return re.sub(r"\{(the|The|its|of)\}", lambda found: words[found[1]], frame)
+
+
+def _find(relation: str) -> Relation:
+    for candidate in relations():
+        if candidate.id == relation:
+            return candidate
+    raise UnknownName("Relation", relation, [r.id for r in relations()])
+
+
+def _relation(path: Path, root: Path, problems: list[str]) -> Relation:
+    """One facts file. Problems are collected, with their lines, and the caller raises."""
+    text = path.read_text(encoding="utf-8")
+    node = yaml.compose(text, Loader=_Loader)
+    data: dict[str, Any] = yaml.load(text, Loader=_Loader)
+    where = path.relative_to(root).as_posix()
+    lines = [row.start_mark.line + 1 for key, rows in node.value if key.value == "facts" for row in rows.value]
+
+    def check_keys(found: Iterable[str], known: set[str], line: int) -> None:
+        for key in found:
+            if key not in known:
+                close = nearest(key, known)
+                hint = f" Did you mean {close!r}?" if close else ""
+                problems.append(f"{where}:{line}: unknown key {key!r}.{hint}")
+
+    check_keys(data, _RELATION_KEYS, 1)
+    name, cluster = str(data.get("relation")), str(data.get("cluster"))
+    if (name, cluster) != (path.stem, path.parent.name):
+        problems.append(f"{where}:1: relation {name!r} of cluster {cluster!r} does not belong in this file")
+    forms = {language: tuple(texts) for language, texts in data.get("statements", {}).items()}
+    found: list[Fact] = []
+    for row, line in zip(data.get("facts", []), lines, strict=True):
+        check_keys(row, _FACT_KEYS, line)
+        group = str(row.get("group", row["id"]))
+        for language in LANGUAGES:
+            if language not in row:
+                continue
+            fields = row[language]
+            wanted = {part for form in forms.get(language, ()) for _, part, _, _ in Formatter().parse(form) if part}
+            for missing in sorted(wanted - set(fields)):
+                problems.append(f"{where}:{line}: {row['id']} has no field {missing!r} in {language}")
+            for key, value in fields.items():
+                if not isinstance(value, str):
+                    problems.append(f"{where}:{line}: {row['id']}: {key} is {value!r}; put it in quotes")
+            found.append(
+                Fact(
+                    id=f"{name}/{row['id']}",
+                    relation=name,
+                    cluster=cluster,
+                    language=language,
+                    fields=fields,
+                    group=group if "/" in group else f"{name}/{group}",
+                    source=Source(where, line),
+                )
+            )
+    return Relation(name, cluster, str(data.get("source", "")), forms, tuple(found), data.get("phrases", {}))
+
+
+def _cloze(form: str, fact: Fact) -> Cloze | None:
+    """Cut a sentence before its answer, if all that the answer depends on comes before it and only a stop after."""
+    parts = [(text, part) for text, part, _, _ in Formatter().parse(form)]
+    names = [part for _, part in parts if part]
+    answer = fact.fields["y"]
+    last = fact.fields[names[-1]]
+    if "y" in names[:-1] or len(names) < 2 or not last.endswith(answer):
+        return None
+    rest = parts[-1][0] if parts[-1][1] is None else ""
+    if any(letter.isalnum() for letter in rest):
+        return None
+    text = form.format_map(fact.fields)
+    start = len(text) - len(rest) - len(answer)
+    prompt = text[:start].rstrip(" ")
+    before = text[len(prompt) : start]
+    return Cloze(prompt, before, answer, rest, fact.relation, fact.id, fact.group, fact.language)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,281 @@
+"""Attention for documents laid end to end, so that no document sees another and hardly a slot is padded.
+
+A model runs on flat tokens ``[1, T]``. Everything but attention looks at one token at a time and needs no
+padding. Attention gathers the documents into square tiles: short ones several to a tile of 64 slots, longer ones
+one to a tile of their own length. A mask, made once for all layers, keeps them causal and apart; cost grows with
+the square of a document's length, never of the row's.
+
+Registered with transformers as attention function "tunesmith"; the ``Packed`` value travels to it as the
+keyword ``packed`` of the model's forward.
+
+Shapes: T tokens, H heads, K key/value heads, D head size, N tiles in a group, S slots in a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from tunesmith.errors import TrainError
+
+NAME = "tunesmith"
+
+_SHORT = 64
+"""Documents up to this share tiles of this size."""
+_STEP = 32
+"""Longer tiles are multiples of this: the width at which CPU softmax is vectorised in bfloat16."""
+_BLOCK = 256
+"""Queries of a long tile are taken this many at a time, with only the keys before their end: half is saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tiles of one size."""
+
+    tiles: int
+    size: int
+    gather: Tensor
+    """[N * S] which flat token stands in each slot (0 where none does)."""
+    padded: Tensor
+    """Slots that hold no token."""
+    mask: Tensor
+    """[N or 1, 1, S, S] 0 where a query may look, -inf where not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """How documents lie in the flat tokens."""
+
+    lengths: tuple[int, ...]
+    positions: Tensor
+    """[T] position of each token in its document."""
+    groups: tuple[Group, ...]
+    order: Tensor
+    """[T] for each flat token its slot, counting the slots of all groups one after another."""
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def slots(self) -> int:
+        """Token slots that attention computes; above ``tokens`` by its padding."""
+        return sum(g.tiles * g.size for g in self.groups)
+
+    def cast(self, dtype: torch.dtype) -> Packed:
+        """The same with masks in the type that the model computes in."""
+        return replace(self, groups=tuple(replace(g, mask=g.mask.to(dtype)) for g in self.groups))
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> Packed:
+        """Lay out documents of these lengths."""
+        n = np.asarray(lengths, dtype=np.int64)
+        starts = np.concatenate(([0], np.cumsum(n)[:-1]))
+        positions = np.arange(int(n.sum())) - np.repeat(starts, n)
+        order = np.empty(int(n.sum()), dtype=np.int64)
+        groups = []
+        base = 0
+        for size, tiles in _tiles(n):
+            of_slot = np.full((len(tiles), size), -1, dtype=np.int64)
+            document = np.full((len(tiles), size), -1, dtype=np.int64)
+            for row, tile in enumerate(tiles):
+                a = 0
+                for i in tile:
+                    b = a + int(n[i])
+                    of_slot[row, a:b] = np.arange(starts[i], starts[i] + n[i])
+                    document[row, a:b] = i
+                    a = b
+            if size <= _SHORT:
+                same = document[:, :, None] == document[:, None, :]
+                may = np.tril(np.ones((size, size), dtype=np.bool_)) & same
+            else:
+                # One document to a tile, and what pads it comes after it: causal is enough.
+                may = np.tril(np.ones((1, size, size), dtype=np.bool_))
+            mask = torch.zeros(may.shape).masked_fill_(torch.from_numpy(~may), float("-inf"))
+            flat = of_slot.reshape(-1)
+            slots, padded = np.flatnonzero(flat >= 0), np.flatnonzero(flat < 0)
+            order[flat[slots]] = base + slots
+            base += flat.size
+            groups.append(
+                Group(
+                    len(tiles),
+                    size,
+                    *(torch.from_numpy(x).to(device) for x in (np.maximum(flat, 0), padded)),
+                    mask[:, None].to(device),
+                )
+            )
+        put = [torch.from_numpy(x).to(device) for x in (positions, order)]
+        return cls(tuple(n.tolist()), put[0], tuple(groups), put[1])
+
+
+def _tiles(lengths: NDArray[np.int64]) -> list[tuple[int, list[list[int]]]]:
+    """(size, tiles of documents): the short ones fitted together longest first, the others by size."""
+    short: list[list[int]] = []
+    by_size: dict[int, list[list[int]]] = {}
+    # room[r] holds the tiles with r slots left; the fullest tile that still fits is taken.
+    room: list[list[int]] = [[] for _ in range(_SHORT + 1)]
+    for i in np.argsort(-lengths, kind="stable").tolist():
+        n = int(lengths[i])
+        if n > _SHORT:
+            by_size.setdefault(-(-n // _STEP) * _STEP, []).append([i])
+            continue
+        left = next((r for r in range(n, _SHORT + 1) if room[r]), None)
+        if left is None:
+            short.append([])
+            tile, left = len(short) - 1, _SHORT
+        else:
+            tile = room[left].pop()
+        short[tile].append(i)
+        room[left - n].append(tile)
+    return ([(_SHORT, short)] if short else []) + sorted(by_size.items())
+
+
+class _PackedAttention(torch.autograd.Function):
+    """Causal attention of each document on its own, on CPU.
+
+    Written out, forward and backward. The backward of a gather is then a gather again (autograd would add
+    into place, slowly and, with several threads, in no fixed order); and at these sizes plain batched matrix products
+    are several times faster than the fused CPU kernel, whose bfloat16 backward is its weakest part.
+    Probabilities of short tiles are kept for the backward pass, those of long ones are made again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packed: Packed, scale: float) -> Tensor:
+        # q [T, H, D]; k, v [T, K, D] -> [T, H, D]
+        heads, kept = q.shape[1], []
+        parts = []
+        for g in packed.groups:
+            qg = _tile(q, g)
+            kg, vg = _repeat(_tile(k, g), heads), _repeat(_tile(v, g), heads)
+            if g.size <= _BLOCK:
+                p = _probabilities(qg, kg, g.mask, scale)
+                og = p @ vg
+                kept.append(p)
+            else:
+                og = torch.empty_like(qg)
+                for a, b in _blocks(g.size):
+                    p = _probabilities(qg[:, :, a:b], kg[:, :, :b], g.mask[:, :, a:b, :b], scale)
+                    og[:, :, a:b] = p @ vg[:, :, :b]
+            parts.append(_untile(og))
+        ctx.save_for_backward(q, k, v, *kept)
+        ctx.packed, ctx.scale = packed, scale
+        return torch.cat(parts).index_select(0, packed.order)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        q, k, v, *kept = ctx.saved_tensors
+        heads, kv_heads, scale = q.shape[1], k.shape[1], ctx.scale
+        dq, dk, dv = [], [], []
+        for g in ctx.packed.groups:
+            qg = _tile(q, g)
+            kg, vg = _repeat(_tile(k, g), heads), _repeat(_tile(v, g), heads)
+            dog = _tile(grad, g, zero_padding=True)
+            if g.size <= _BLOCK:
+                p = kept.pop(0)
+                dvg = p.mT @ dog
+                ds = torch._softmax_backward_data(dog @ vg.mT, p, -1, p.dtype).mul_(scale)
+                dqg, dkg = ds @ kg, ds.mT @ qg
+            else:
+                dqg, dkg, dvg = torch.empty_like(qg), torch.zeros_like(kg), torch.zeros_like(vg)
+                for a, b in _blocks(g.size):
+                    p = _probabilities(qg[:, :, a:b], kg[:, :, :b], g.mask[:, :, a:b, :b], scale)
+                    dob = dog[:, :, a:b]
+                    dvg[:, :, :b] += p.mT @ dob
+                    ds = torch._softmax_backward_data(dob @ vg[:, :, :b].mT, p, -1, p.dtype).mul_(scale)
+                    dqg[:, :, a:b] = ds @ kg[:, :, :b]
+                    dkg[:, :, :b] += ds.mT @ qg[:, :, a:b]
+            dq.append(_untile(dqg))
+            dk.append(_untile(_unrepeat(dkg, kv_heads)))
+            dv.append(_untile(_unrepeat(dvg, kv_heads)))
+        order = ctx.packed.order
+        return *(torch.cat(x).index_select(0, order) for x in (dq, dk, dv)), None, None
+
+
+def _probabilities(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
+    scores = q @ k.mT
+    torch.add(mask, scores, alpha=scale, out=scores)
+    return torch.softmax(scores, -1)
+
+
+def _blocks(size: int) -> list[tuple[int, int]]:
+    return [(a, min(size, a + _BLOCK)) for a in range(0, size, _BLOCK)]
+
+
+def _tile(x: Tensor, g: Group, zero_padding: bool = False) -> Tensor:
+    """[T, H, D] -> [N, H, S, D]"""
+    part = x.index_select(0, g.gather)
+    if zero_padding:
+        part.index_fill_(0, g.padded, 0)
+    return part.view(g.tiles, g.size, x.shape[1], x.shape[2]).transpose(1, 2)
+
+
+def _untile(x: Tensor) -> Tensor:
+    """[N, H, S, D] -> [N * S, H, D]"""
+    return x.transpose(1, 2).reshape(-1, x.shape[1], x.shape[3])
+
+
+def _repeat(x: Tensor, heads: int) -> Tensor:
+    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)
+
+
+def _unrepeat(x: Tensor, kv_heads: int) -> Tensor:
+    if x.shape[1] == kv_heads:
+        return x
+    n, heads, size, width = x.shape
+    return x.view(n, kv_heads, heads // kv_heads, size, width).sum(2)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    packed: Packed | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The transformers attention interface: query [1, H, T, D], key and value [1, K, T, D] -> [1, T, H, D]."""
+    if packed is None:
+        raise TrainError(
+            "This model has packed attention, which needs to know where documents end (packed=...). "
+            'For generation load it with attention="sdpa".'
+        )
+    if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None or kwargs.get("position_bias") is not None:
+        raise TrainError(f"{type(module).__name__} needs an attention that packed training does not know yet.")
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    q, k, v = (x.transpose(1, 2)[0] for x in (query, key, value))
+    windowed = sliding_window is not None and max(packed.lengths) > sliding_window
+    if q.device.type == "cpu" and not dropout and not windowed and v.shape[-1] == q.shape[-1]:
+        out = _PackedAttention.apply(q, k, v, packed, scale)  # type: ignore[no-untyped-call]
+        return out[None], None
+    parts = []
+    for g in packed.groups:
+        qg, kg, vg = (_tile(x, g) for x in (q, k, v))
+        mask = g.mask == 0
+        if windowed:
+            i = torch.arange(g.size, device=q.device)
+            mask = mask & (i[:, None] - i < sliding_window)
+        og = nn.functional.scaled_dot_product_attention(
+            qg,
+            _repeat(kg, q.shape[1]),
+            _repeat(vg, q.shape[1]),
+            attn_mask=mask,
+            dropout_p=dropout,
+            scale=scale,
+        )
+        parts.append(_untile(og))
+    return torch.cat(parts).index_select(0, packed.order)[None], None
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)

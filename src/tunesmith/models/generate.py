@@ -1,0 +1,423 @@
+"""Answers from a causal language model: many at once, one as a stream, or a choice among given ones.
+
+    generate(model, prompts, stop_ids=...)          -> [Generated(ids, finished), ...]   thousands of prompts
+    stream(model, prompt, stop_ids=...)             -> one id after the other            a chat
+    rank_options(model, prompts, options)           -> [log-likelihoods, ...]            a choice
+
+Works on any Hugging Face causal language model. Prompts are sorted by length and run in left-padded
+batches, so that little is padded; equal prompts are computed once; rows that have finished leave the
+batch. The result does not depend on any of this: it is what each prompt would give alone. That holds
+for sampling too, because chance comes from (seed, number of the prompt, number of the token).
+
+Shapes: B rows, L prompt slots, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from tunesmith.errors import EvalError
+
+Ids = Sequence[int] | NDArray[np.int32]
+Progress = Callable[[int, int], None]
+"""Called with how many prompts are done and how many there are."""
+
+_SLOTS = {"cpu": 4096, "other": 65536}
+"""Prompt slots in a batch. On two cores more is not faster; a GPU wants more at once."""
+_LOGIT_BYTES = 64 << 20
+"""Option logits kept at a time, in bytes of float32."""
+_SPREAD = 1.1
+"""How much longer than its shortest the longest prompt of a batch may be, once the batch has some rows."""
+_SOME = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a model said after a prompt, without the token that ended it."""
+
+    ids: tuple[int, ...]
+    finished: bool
+    """True when the model stopped by itself, False when it ran into a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw the next token; temperature 0 takes the likeliest."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise EvalError(
+                f"temperature={self.temperature}, top_p={self.top_p}: wanted temperature >= 0 and 0 < top_p <= 1."
+            )
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Ids],
+    *,
+    stop_ids: frozenset[int] | Sequence[int],
+    max_new_tokens: int = 64,
+    sampling: Sampling = GREEDY,
+    progress: Progress | None = None,
+) -> list[Generated]:
+    """Continue every prompt until the model stops or has said ``max_new_tokens`` tokens."""
+    rows = [np.asarray(p, dtype=np.int64) for p in prompts]
+    room = _room(model, rows)
+    # Under sampling, equal prompts have different answers.
+    shared, which = _distinct(rows) if sampling.temperature == 0 else (rows, np.arange(len(rows)))
+    answers: list[Generated | None] = [None] * len(shared)
+    done = 0
+    with _answering(model) as run:
+        for batch in run.batches([len(r) for r in shared]):
+            limits = [min(max_new_tokens, room - len(shared[i])) for i in batch]
+            for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling):
+                answers[i] = answer
+            done += len(batch)
+            if progress:
+                progress(done, len(shared))
+    return [a for i in which.tolist() if (a := answers[i]) is not None]
+
+
+def _finish(
+    run: _Run,
+    batch: list[int],
+    rows: Sequence[NDArray[np.int64]],
+    stops: frozenset[int],
+    limits: list[int],
+    sampling: Sampling,
+) -> Iterator[tuple[int, Generated]]:
+    """One batch from prompt to last token; each row is given back when it is done."""
+    alive = np.array([k for k, limit in enumerate(limits) if limit > 0], dtype=np.int64)
+    yield from ((batch[k], Generated((), False)) for k, limit in enumerate(limits) if limit <= 0)
+    if not len(alive):
+        return
+    batch, limits = [batch[k] for k in alive], [limits[k] for k in alive]
+    said: list[list[int]] = [[] for _ in batch]
+    chance = [_chance(sampling, i) for i in batch] if sampling.temperature else []
+    stop_array = np.fromiter(stops, dtype=np.int64)
+    alive = np.arange(len(batch))
+    state, logits = run.prefill([rows[i] for i in batch])
+    while True:
+        if sampling.temperature:
+            u = torch.tensor([chance[k].random() for k in alive], dtype=torch.float32)
+            picked = draw(logits, u, sampling).cpu().numpy()
+        else:
+            picked = logits.argmax(-1).cpu().numpy()
+        stopped = np.isin(picked, stop_array)
+        for k, token, stop in zip(alive.tolist(), picked.tolist(), stopped.tolist(), strict=True):
+            if not stop:
+                said[k].append(token)
+        full = np.array([len(said[k]) >= limits[k] for k in alive])
+        over = stopped | full
+        for k, stop in zip(alive[over].tolist(), stopped[over].tolist(), strict=True):
+            yield batch[k], Generated(tuple(said[k]), stop)
+        if over.all():
+            return
+        if over.any():
+            state.keep(np.flatnonzero(~over))
+            alive, picked = alive[~over], picked[~over]
+        logits = run.step(state, picked)
+
+
+def stream(
+    model: PreTrainedModel,
+    prompt: Ids,
+    *,
+    stop_ids: frozenset[int] | Sequence[int],
+    max_new_tokens: int = 512,
+    sampling: Sampling = GREEDY,
+    memory: Memory | None = None,
+) -> Iterator[int]:
+    """Yield one id after the other until the model stops.
+
+    With ``memory``, what it already holds of the prompt is not computed again: a chat that goes on
+    costs its new messages only.
+    """
+    row = np.asarray(prompt, dtype=np.int64)
+    left = min(max_new_tokens, _room(model, [row]) - len(row))
+    stops, chance = frozenset(stop_ids), _chance(sampling, 0)
+    memory = memory if memory is not None else Memory()
+    with torch.inference_mode(), _answering(model) as run:
+        new = memory.reuse(row)
+        if memory.state is None:
+            memory.state, logits = run.prefill([row])
+        else:
+            logits = run.step(memory.state, new[None])
+        memory.ids = row.tolist()
+        while left > 0:
+            if sampling.temperature:
+                token = int(draw(logits, torch.tensor([chance.random()]), sampling))
+            else:
+                token = int(logits.argmax(-1))
+            if token in stops:
+                return
+            yield token
+            left -= 1
+            if left > 0:
+                logits = run.step(memory.state, np.array([token]))
+                memory.ids.append(token)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a model has already read of a chat: ids and the keys and values made from them."""
+
+    ids: list[int] = field(default_factory=list)
+    state: _State | None = None
+
+    def reuse(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids that are still to be read; the memory is emptied where the prompt does not go on from it."""
+        n = len(self.ids)
+        if self.state is not None and n < len(row) and row[:n].tolist() == self.ids:
+            return row[n:]
+        self.ids, self.state = [], None
+        return row
+
+
+@torch.inference_mode()
+def rank_options(
+    model: PreTrainedModel,
+    prompts: Sequence[Ids],
+    options: Sequence[Sequence[Ids]],
+    *,
+    progress: Progress | None = None,
+) -> list[NDArray[np.float64]]:
+    """The log-likelihood of each option of each prompt: the sum of log p(token) over the option's ids.
+
+    A prompt is read once, whatever the number of its options. Pass options with the stop token at
+    their end, where "Paris" is to be told from "Paris, Texas".
+    """
+    if len(prompts) != len(options):
+        raise EvalError(f"{len(prompts)} prompts, but options for {len(options)}.")
+    rows = [np.asarray(p, dtype=np.int64) for p in prompts]
+    choices = [[np.asarray(o, dtype=np.int64) for o in many] for many in options]
+    if any(len(o) == 0 for many in choices for o in many):
+        raise EvalError("An option has no tokens; it cannot be told from silence.")
+    room = _room(model, rows)
+    for row, many in zip(rows, choices, strict=True):
+        if len(row) + max(map(len, many), default=0) > room:
+            raise EvalError(f"A prompt with its options is longer than the model's {room} positions.")
+    out = [np.zeros(len(many)) for many in choices]
+    # Where several rows share a prompt, their options are put together and the prompt is read once.
+    shared, which = _distinct(rows)
+    asked: list[list[tuple[int, int]]] = [[] for _ in shared]
+    for i, s in enumerate(which.tolist()):
+        asked[s] += [(i, j) for j in range(len(choices[i]))]
+    tails = [max((len(choices[i][j]) for i, j in pairs), default=1) * len(pairs) for pairs in asked]
+    done = 0
+    with _answering(model) as run:
+        for batch in run.batches([len(r) for r in shared], tails):
+            state, logits = run.prefill([shared[i] for i in batch])
+            source = np.array([k for k, i in enumerate(batch) for _ in asked[i]], dtype=np.int64)
+            pairs = [pair for i in batch for pair in asked[i]]
+            if pairs:
+                sums = _tails(run, state, logits, source, [choices[i][j] for i, j in pairs])
+                for (i, j), total in zip(pairs, sums.tolist(), strict=True):
+                    out[i][j] = total
+            done += len(batch)
+            if progress:
+                progress(done, len(shared))
+    return out
+
+
+def _tails(
+    run: _Run, state: _State, logits: Tensor, source: NDArray[np.int64], tails: list[NDArray[np.int64]]
+) -> NDArray[np.float64]:
+    """Log-likelihood of each tail after row ``source`` of the batch."""
+    first = torch.from_numpy(np.array([t[0] for t in tails]))
+    at = torch.from_numpy(source)
+    logp = torch.log_softmax(logits.float(), -1).cpu()
+    total = logp[at, first].double().numpy()
+    longest = max(map(len, tails))
+    if longest == 1:
+        return total
+    # Right-padded: a causal model does not see what follows, and padded targets are not counted.
+    padded = np.zeros((len(tails), longest), dtype=np.int64)
+    real = np.zeros((len(tails), longest), dtype=bool)
+    for k, tail in enumerate(tails):
+        padded[k, : len(tail)], real[k, : len(tail)] = tail, True
+    state.keep(source)
+    after = run.feed(state, padded[:, :-1], keep=longest - 1)
+    logp = torch.log_softmax(after.float(), -1)
+    targets = torch.from_numpy(padded[:, 1:]).to(logp.device)
+    each = logp.gather(-1, targets[..., None])[..., 0].double().cpu().numpy()
+    return np.asarray(total + (each * real[:, 1:]).sum(-1))
+
+
+def draw(logits: Tensor, u: Tensor, sampling: Sampling) -> Tensor:
+    """One id a row [B, V] -> [B]: the token where the running sum of probabilities passes ``u``."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    p, order = torch.softmax(logits.float() / sampling.temperature, -1).sort(-1, descending=True)
+    before = p.cumsum(-1) - p
+    p = p.masked_fill(before >= sampling.top_p, 0.0)  # the likeliest token always stays
+    total = p.cumsum(-1)
+    spot = (total < u.to(p.device)[:, None] * total[:, -1:]).sum(-1, keepdim=True)
+    last = (p > 0).sum(-1, keepdim=True) - 1
+    return order.gather(-1, torch.minimum(spot, last))[:, 0]
+
+
+def _chance(sampling: Sampling, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[sampling.seed, number]))
+
+
+# -- one model, one batch ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _State:
+    """What the model remembers of the rows of a batch."""
+
+    cache: Any
+    mask: Tensor | None
+    """[B, slots so far] 0 where a slot is padding; None where none is."""
+    positions: Tensor
+    """[B] the position of the next token."""
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Go on with these rows only; a row may be named more than once."""
+        index = torch.from_numpy(rows).to(self.positions.device)
+        self.cache.reorder_cache(index)
+        self.positions = self.positions[index]
+        if self.mask is not None:
+            self.mask = self.mask[index]
+
+
+class _Run:
+    """The forward pass of one model, in the words of this file."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        takes = inspect.signature(model.forward).parameters
+        self.takes_positions = "position_ids" in takes
+        self.takes_keep = "logits_to_keep" in takes
+        if "past_key_values" not in takes and "cache_params" not in takes:
+            raise EvalError(f"{type(model).__name__} has no key-value cache, so answers cannot be generated from it.")
+        self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
+        # A recurrent state would run over padding, so such models get prompts of one length only.
+        self.exact = bool(getattr(model, "_is_stateful", False))
+        self.vocabulary = int(model.config.get_text_config().vocab_size)
+
+    def batches(self, lengths: Sequence[int], tails: Sequence[int] | None = None) -> Iterator[list[int]]:
+        """Row numbers of each batch, longest prompts first: memory runs out at once or not at all."""
+        slots = _SLOTS["cpu" if self.device.type == "cpu" else "other"]
+        most_tails = max(1, _LOGIT_BYTES // (4 * self.vocabulary))
+        batch: list[int] = []
+        held = 0
+        for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            tail = tails[i] if tails is not None else 0
+            if batch:
+                longest = lengths[batch[0]]
+                spread = longest > (_SPREAD if len(batch) >= _SOME else 2.0) * max(lengths[i], 1)
+                full = longest * (len(batch) + 1) > slots or held + tail > most_tails
+                if full or spread or (self.exact and longest != lengths[i]):
+                    yield batch
+                    batch, held = [], 0
+            batch.append(i)
+            held += tail
+        if batch:
+            yield batch
+
+    def prefill(self, rows: Sequence[NDArray[np.int64]]) -> tuple[_State, Tensor]:
+        """Read prompts of any lengths; gives the state and the logits [B, V] of what comes next."""
+        longest = max(map(len, rows))
+        ids = np.zeros((len(rows), longest), dtype=np.int64)
+        mask = np.zeros((len(rows), longest), dtype=np.int64)
+        for k, row in enumerate(rows):
+            ids[k, longest - len(row) :] = row
+            mask[k, longest - len(row) :] = 1
+        padded = None if mask.all() else torch.from_numpy(mask).to(self.device)
+        state = _State(None, padded, torch.zeros(len(rows), dtype=torch.long, device=self.device))
+        positions = torch.from_numpy(np.maximum(mask.cumsum(1) - 1, 0)).to(self.device)
+        logits = self._forward(state, torch.from_numpy(ids).to(self.device), positions, keep=1)
+        state.positions = torch.tensor([len(r) for r in rows], device=self.device)
+        return state, logits[:, -1]
+
+    def step(self, state: _State, ids: NDArray[np.int64]) -> Tensor:
+        """Read one more token of each row [B] (or several, [B, n]); the logits [B, V] of what comes next."""
+        return self.feed(state, ids if ids.ndim == 2 else ids[:, None], keep=1)[:, -1]
+
+    def feed(self, state: _State, ids: NDArray[np.int64], keep: int) -> Tensor:
+        """Read more tokens of each row [B, n]; the logits of the last ``keep``."""
+        n = ids.shape[1]
+        if self.exact and n > 1:  # recurrent layers take a prompt, or one token after it, but not several
+            each = [self.feed(state, ids[:, k : k + 1], 1) for k in range(n)]
+            return torch.cat(each, 1)[:, -keep:]
+        if state.mask is not None:
+            state.mask = torch.nn.functional.pad(state.mask, (0, n), value=1)
+        positions = state.positions[:, None] + torch.arange(n, device=self.device)
+        logits = self._forward(state, torch.from_numpy(ids).to(self.device), positions, keep)
+        state.positions = state.positions + n
+        return logits
+
+    def _forward(self, state: _State, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
+        extra: dict[str, Any] = {}
+        if self.takes_positions:
+            extra["position_ids"] = positions
+        if self.takes_keep:
+            extra["logits_to_keep"] = keep
+        if state.cache is None:
+            if self.cache_name == "past_key_values":
+                state.cache = extra[self.cache_name] = DynamicCache(config=self.model.config)
+        else:
+            extra[self.cache_name] = state.cache
+        out = self.model(input_ids=ids, attention_mask=state.mask, use_cache=True, **extra)
+        state.cache = getattr(out, self.cache_name)
+        logits: Tensor = out.logits[:, -keep:]
+        return logits
+
+
+@contextmanager
+def _answering(model: PreTrainedModel) -> Iterator[_Run]:
+    """The model in evaluation mode, with an attention that knows caches; afterwards it is as it was."""
+    training, attention = model.training, model.config._attn_implementation
+    model.train(False)
+    if attention == "tunesmith":
+        model.set_attn_implementation("sdpa")
+    try:
+        yield _Run(model)
+    finally:
+        if attention == "tunesmith":
+            model.set_attn_implementation(attention)
+        model.train(training)
+
+
+def _distinct(rows: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """The different prompts, and which of them each row is."""
+    first: dict[bytes, int] = {}
+    which = np.array([first.setdefault(row.tobytes(), len(first)) for row in rows], dtype=np.int64)
+    shared: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(first)
+    for row, i in zip(rows, which.tolist(), strict=True):
+        shared[i] = row
+    return shared, which
+
+
+def _room(model: PreTrainedModel, rows: Sequence[NDArray[np.int64]]) -> int:
+    """How many positions the model has; a prompt that does not fit is refused."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room = int(positions) if positions else 1 << 30
+    for i, row in enumerate(rows):
+        if not len(row):
+            raise EvalError(f"Prompt {i} is empty; a model needs at least one token to go on from.")
+        if len(row) > room:
+            raise EvalError(f"Prompt {i} has {len(row)} tokens, more than the model's {room} positions.")
+    return room

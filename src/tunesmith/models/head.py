@@ -1,0 +1,85 @@
+"""The output layer and its cross-entropy, only where something is learned, a chunk at a time.
+
+Logits are the largest tensor of a small model: tokens times vocabulary. Here they exist for one chunk
+of learned positions at a time, and their gradients are made in the same pass, so they are never kept.
+
+    total = sum over i of  -log softmax(hidden[i] @ weight.T + bias)[target[i]]
+
+Shapes: M learned positions, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CHUNK_BYTES = 4 << 20
+"""Logits worked on at a time, in bytes of float32: they should stay in the cache."""
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, cap: float
+    ) -> Tensor:
+        wants_grad = any(ctx.needs_input_grad[:3])
+        exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+        d_hidden = torch.empty_like(hidden) if wants_grad else None
+        d_weight = torch.zeros_like(weight, dtype=exact) if wants_grad else None
+        d_bias = torch.zeros_like(bias, dtype=exact) if wants_grad and bias is not None else None
+        chunk = max(64, _CHUNK_BYTES // (4 * weight.shape[0]))
+        for a in range(0, hidden.shape[0], chunk):
+            h, t = hidden[a : a + chunk], targets[a : a + chunk, None]
+            logits = torch.nn.functional.linear(h, weight, bias).to(exact)
+            if cap:
+                logits = cap * torch.tanh(logits / cap)
+            slope = 1 - (logits / cap).square() if cap and wants_grad else None
+            chosen, largest = logits.gather(1, t), logits.amax(-1, keepdim=True)
+            p = torch.softmax(logits, dim=-1)
+            # log of the partition function by way of the largest probability, which is never tiny. Softmax is the
+            # fastest pass over the logits that there is on CPU, and its result is the gradient.
+            total += (largest - p.amax(-1, keepdim=True).log_() - chosen).sum(dtype=torch.float64)
+            if d_hidden is None or d_weight is None:
+                continue
+            p.scatter_add_(1, t, torch.full_like(t, -1, dtype=exact))
+            if slope is not None:
+                p *= slope
+            if d_bias is not None:
+                d_bias += p.sum(0)
+            p = p.to(hidden.dtype)
+            torch.mm(p, weight, out=d_hidden[a : a + chunk])
+            if d_weight.dtype == p.dtype:
+                d_weight.addmm_(p.t(), h)
+            else:
+                d_weight += p.t() @ h
+        if wants_grad:
+            ctx.save_for_backward(d_hidden, d_weight, d_bias)
+        ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
+        return total.to(exact)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        d_hidden, d_weight, d_bias = ctx.saved_tensors
+        weight_dtype, bias_dtype = ctx.dtypes
+        return (
+            d_hidden * grad.to(d_hidden.dtype),
+            d_weight.mul_(grad).to(weight_dtype),
+            None if d_bias is None else d_bias.mul_(grad).to(bias_dtype),
+            None,
+            None,
+        )
+
+
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None, cap: float = 0.0
+) -> Tensor:
+    """Summed cross-entropy of ``targets`` [M] under ``hidden`` [M, H] and the output layer ``weight`` [V, H].
+
+    ``cap`` is the soft limit on logits of some models (Gemma 2), 0 for none.
+    """
+    total: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets, cap)  # type: ignore[no-untyped-call]
+    return total

@@ -1,0 +1,11 @@
+"""The stages of a recipe, one file a kind; ``run`` runs them.
+
+    build -> tokenizer -> pretrain -> sft -> eval -> report        (and curve, under --full)
+
+``stage.py`` says what a stage is. Importing this package registers every kind, and nothing heavy.
+"""
+
+from tunesmith.stages import build, pretrain, sft, tokenizer
+from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
+
+__all__ = ["KINDS", "From", "Job", "Settings", "Stage", "build", "pretrain", "sft", "tokenizer"]

@@ -1,0 +1,164 @@
+"""The ``build`` stage: labelled tasks to conversations, with what is held out taken away first.
+
+In go task files (the little world's, or your own); out come, as JSON lines, the text to pretrain on (and sentences of
+it without their end), the training conversations in each format, the held-out ones by level, the ledger of rows, and
+the proof of the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tunesmith.errors import DataError
+from tunesmith.stages import rows
+from tunesmith.stages.stage import KINDS, Job, Stage
+
+if TYPE_CHECKING:
+    from tunesmith.data.build import Built
+    from tunesmith.data.examples import Read
+    from tunesmith.data.split import HeldOut
+    from tunesmith.data.task import Task
+
+LITTLE_WORLD = "littleworld"
+"""The name of the tasks and texts that the package carries."""
+
+
+@KINDS.add("build")
+class Build(Stage):
+    """Make training and held-out conversations."""
+
+    tasks: list[str] = Field(
+        default=[LITTLE_WORLD], min_length=1, description="Task files or folders of them; littleworld: the package's."
+    )
+    text: list[str] = Field(
+        default=[LITTLE_WORLD],
+        description="What is pretrained on: littleworld, .txt files (a text a line), .jsonl files (the key `text`).",
+    )
+    held_out: str = Field(
+        default=LITTLE_WORLD, description="A YAML file that says what is held out; littleworld: the package's."
+    )
+    formats: list[Literal["instruction", "name", "none"]] = Field(
+        default=["instruction"], min_length=1, description="The formats to write; the last two are for the ablation."
+    )
+    shots: list[int] = Field(
+        default=[0], description="Ask what is held out with so many answered examples before the question."
+    )
+    per_level: int = Field(default=400, ge=1, description="Questions of each held-out level, drawn by the seed.")
+
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld")
+
+    def files(self) -> list[Path]:
+        places = [
+            Path(place).expanduser() for place in (*self.tasks, *self.text, self.held_out) if place != LITTLE_WORLD
+        ]
+        inside = [sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place] for place in places]
+        return [file for files in inside for file in files]
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        from tunesmith.data.examples import read
+
+        tasks = load_tasks_of(self.tasks)
+        held_out = load_held_out(self.held_out)
+        examples = read(tasks)
+        texts = rows.write_lines(job.out / "text.jsonl", ({"text": text} for text in self._texts()))
+        if LITTLE_WORLD in self.text:
+            from tunesmith.littleworld import clozes
+
+            rows.write_lines(job.out / "cloze.jsonl", map(asdict, clozes()))
+        job.step(f"{len(tasks)} tasks, {sum(map(len, examples.examples.values())):,} examples, {texts:,} texts")
+        ledgers: dict[str, Any] = {}
+        for format in self.formats:
+            for shots in self.shots if format == "instruction" else [0]:
+                built = self.build(tasks, held_out, examples, job.seed, format, shots=shots)
+                asked = (
+                    {"level": level, **rows.to_json(conversation)}
+                    for level, conversations in built.held_out.items()
+                    for conversation in conversations
+                )
+                rows.write_lines(rows.held_out_file(job.out, format, shots), asked)
+                if shots:
+                    continue
+                trained = [rows.to_json(c) for group in built.train.values() for c in group]
+                rows.write_lines(rows.train_file(job.out, format), trained)
+                built.proof.write(job.out / f"proof.{format}.json")
+                ledgers[format] = built.ledger.to_json()
+                job.step(f"{format}: {len(trained):,} rows to train on; held out: {_counts(built)}")
+        rows.write_json(job.out / "ledger.json", ledgers)
+        return {"tasks": len(tasks), "texts": texts, "held_out": held_out.to_json()}
+
+    def build(
+        self,
+        tasks: Sequence[Task],
+        held_out: HeldOut,
+        examples: Read,
+        seed: int,
+        format: str = "instruction",
+        *,
+        shots: int = 0,
+        clusters: int | None = None,
+        templates: int | None = None,
+    ) -> Built:
+        """One build with these settings; a curve does it with fewer clusters or templates."""
+        from tunesmith.data.build import build
+
+        return build(
+            tasks,
+            held_out,
+            seed=seed,
+            format=format,
+            examples=examples,
+            per_level=self.per_level,
+            shots=shots,
+            clusters=clusters,
+            templates_per_task=templates,
+        )
+
+    def _texts(self) -> Iterator[str]:
+        for place in self.text:
+            if place == LITTLE_WORLD:
+                from tunesmith.littleworld import statements
+
+                yield from (statement.text for statement in statements())
+            else:
+                yield from _texts_of(Path(place).expanduser())
+
+
+def load_tasks_of(places: Sequence[str]) -> list[Task]:
+    """The tasks of files, folders, and ``littleworld``."""
+    from tunesmith import littleworld
+    from tunesmith.data.task import load_tasks
+
+    return load_tasks(
+        [file for place in places for file in (littleworld.task_files() if place == LITTLE_WORLD else [place])]
+    )
+
+
+def load_held_out(place: str) -> HeldOut:
+    """What is held out, from a file or the package."""
+    from tunesmith.data.split import HeldOut
+    from tunesmith.littleworld.world import HERE
+
+    return HeldOut.load(HERE / "held_out.yaml" if place == LITTLE_WORLD else Path(place).expanduser())
+
+
+def _texts_of(file: Path) -> Iterator[str]:
+    if file.suffix == ".jsonl":
+        for number, value in enumerate(rows.read_lines(file), 1):
+            text = value.get("text") if isinstance(value, dict) else None
+            if not isinstance(text, str) or not text.strip():
+                raise DataError(f"{file}: row {number} has no `text`.")
+            yield text
+    elif file.suffix == ".txt":
+        with file.open(encoding="utf-8") as lines:
+            yield from (line.strip() for line in lines if line.strip())
+    else:
+        raise DataError(f"{file} is neither .txt nor .jsonl; the build's `text` takes these two.")
+
+
+def _counts(built: Built) -> str:
+    return ", ".join(f"{level} {len(group):,}" for level, group in built.held_out.items() if level != "seen")

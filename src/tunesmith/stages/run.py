@@ -1,0 +1,389 @@
+"""Running a recipe: each stage once, and again only when something that it depends on has changed.
+
+In goes a checked ``Recipe``; out come folders ``runs/<name>/<stage>/``. A stage's key is a hash of all that its result
+depends on: its settings, the seed, the keys of the stages it reads, the code of the rooms it uses, and the digests
+of the user's files. ``stage.json`` holds the key and is written last, so a folder that has it is whole;
+``started.json`` is written first, so a killed stage is known and can go on where its own checkpoints allow.
+See docs/design/stages.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tunesmith.errors import RecipeError, UnknownName
+from tunesmith.recipe import Recipe, references
+from tunesmith.stages.rows import write_json
+from tunesmith.stages.stage import Job
+from tunesmith.train.lock import run_lock
+
+DONE = "stage.json"
+STARTED = "started.json"
+RUN = "stages.json"
+PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What happened to one stage."""
+
+    id: str
+    reused: bool
+    seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What happened to a recipe."""
+
+    folder: Path
+    stages: tuple[Ran, ...]
+    seconds: float
+
+
+def run(
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    only: Collection[str] | None = None,
+    again: Collection[str] = (),
+    full: bool = False,
+    console: Console | None = None,
+) -> RunResult:
+    """Run what is not done yet. ``only`` names the stages wanted (with what they read); ``again`` forces some."""
+    console = console or Console()
+    folder = folder or Path("runs") / recipe.name
+    wanted = _wanted(recipe, only, full)
+    for name in again:
+        if name not in recipe.stages:
+            raise UnknownName("Stage", name, recipe.stages)
+    start = time.monotonic()
+    ran: list[Ran] = []
+    done: dict[str, dict[str, Any]] = {}
+    with run_lock(folder):
+        write_json(folder / RUN, _run_info(recipe, done))
+        for number, id in enumerate(wanted, 1):
+            stage = recipe.stages[id]
+            out = folder / id
+            parts = key_parts(recipe, id, {name: done[name]["key"] for name in done})
+            key = digest(parts)
+            state = read_state(out)
+            label = f"[bold]\\[{number}/{len(wanted)}] {id}[/]"
+            reason = "asked to run again" if id in again else why_not_done(state, key, parts, out)
+            if reason is None:
+                assert state is not None
+                console.print(f"{label} [green]done before[/] ({clock(state['seconds'])})", highlight=False)
+                done[id] = state
+                ran.append(Ran(id, True, float(state["seconds"]), float(state["peak_mb"])))
+                continue
+            what = "" if stage.kind == id else f" [cyan]{stage.kind}[/]"
+            console.print(f"{label}{what} [dim]{reason}[/]", highlight=False)
+            _prepare(out, key, fresh=id in again)
+            inputs = {
+                name: folder / name if name in recipe.stages else Path(name).expanduser()
+                for _, name, _ in references(stage)
+                if name not in recipe.stages or name in done
+            }
+            job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done))
+            reset_peak()
+            began = time.monotonic()
+            info = stage.run(job)
+            seconds = time.monotonic() - began
+            done[id] = {
+                "stage": id,
+                "kind": stage.kind,
+                "key": key,
+                "seconds": round(seconds, 2),
+                "peak_mb": round(peak_mb(), 1),
+                "info": dict(info),
+                "files": _listing(out),
+                "parts": parts,
+            }
+            write_json(out / DONE, done[id])
+            (out / STARTED).unlink(missing_ok=True)
+            ran.append(Ran(id, False, seconds, float(done[id]["peak_mb"])))
+            console.print(
+                f"      [green]done[/] in {clock(seconds)}, peak {done[id]['peak_mb']:.0f} MB, "
+                f"{clock(time.monotonic() - start)} so far",
+                highlight=False,
+            )
+            write_json(folder / RUN, _run_info(recipe, done))
+        write_json(folder / RUN, _run_info(recipe, done))
+    return RunResult(folder, tuple(ran), time.monotonic() - start)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What would happen to a stage."""
+
+    id: str
+    state: str
+
+
+def outlook(recipe: Recipe, *, folder: Path | None = None, full: bool = False) -> list[Outlook]:
+    """What ``run`` would do, without doing it."""
+    folder = folder or Path("runs") / recipe.name
+    keys: dict[str, str] = {}
+    rows = []
+    for id in recipe.stages:
+        if recipe.stages[id].full and not full:
+            rows.append(Outlook(id, "only with --full"))
+            continue
+        parts = key_parts(recipe, id, keys)
+        keys[id] = digest(parts)
+        state = read_state(folder / id)
+        reason = why_not_done(state, keys[id], parts, folder / id)
+        if reason is None:
+            assert state is not None
+            rows.append(Outlook(id, f"done before ({clock(state['seconds'])})"))
+        else:
+            rows.append(Outlook(id, reason or "to run"))
+    return rows
+
+
+def _wanted(recipe: Recipe, only: Collection[str] | None, full: bool) -> list[str]:
+    """The stages to run, in order: all, or those named and everything that they read."""
+    for name in only or ():
+        if name not in recipe.stages:
+            raise UnknownName("Stage", name, recipe.stages)
+    if only is None:
+        return [id for id, stage in recipe.stages.items() if full or not stage.full]
+    wanted = set(only)
+    for id in reversed(list(recipe.stages)):
+        if id in wanted:
+            for _, name, mark in references(recipe.stages[id]):
+                if name in recipe.stages and not (mark.optional and recipe.stages[name].full and not full):
+                    wanted.add(name)
+    return [id for id in recipe.stages if id in wanted]
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def key_parts(recipe: Recipe, id: str, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that the result of a stage depends on, by name, so that a change can be told in words."""
+    stage = recipe.stages[id]
+    settings = stage.model_dump(mode="json", exclude={"full"})
+    inputs: dict[str, str] = {}
+    for _, name, _ in references(stage):
+        if name in recipe.stages:
+            if name in keys:
+                inputs[name] = keys[name]
+        else:
+            inputs[name] = digest_folder(Path(name).expanduser())
+    own = type(stage).__module__.removeprefix("tunesmith.").replace(".", "/") + ".py"
+    return {
+        "seed": recipe.seed,
+        "settings": _flat(settings),
+        "inputs": inputs,
+        "code": {room: digest_code(room) for room in (own, "types.py", *stage.rooms)},
+        "files": {str(path): digest_file(path) for path in stage.files()},
+    }
+
+
+def _flat(value: Any, above: str = "") -> dict[str, Any]:
+    """Nested settings as dotted names, so that two of them can be compared name by name."""
+    if isinstance(value, dict) and value:
+        out: dict[str, Any] = {}
+        for key, item in value.items():
+            out |= _flat(item, f"{above}.{key}" if above else str(key))
+        return out
+    return {above: value}
+
+
+def digest(value: Any) -> str:
+    """A hash of a plain value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """A hash of a file's content; a large file (a model's weights) goes by size and time of change."""
+    try:
+        stat = path.stat()
+        if stat.st_size > 256 * 1024 * 1024:
+            return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RecipeError(f"The recipe reads {path}, which cannot be read: {error.strerror}.") from None
+
+
+def digest_folder(folder: Path) -> str:
+    """A hash of the files of a folder that is not a stage."""
+    return digest({file.name: digest_file(file) for file in sorted(folder.iterdir()) if file.is_file()})
+
+
+@cache
+def digest_code(room: str) -> str:
+    """A hash of the code (and data files) of one room of the package, or of one file of it."""
+    place = PACKAGE / room
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+    hashed = hashlib.sha256()
+    for file in files:
+        if file.suffix in {".py", ".yaml", ".jinja", ".txt"}:
+            hashed.update(str(file.relative_to(PACKAGE)).encode())
+            hashed.update(hashlib.sha256(file.read_bytes()).digest())
+    return hashed.hexdigest()
+
+
+# -- state on disk -----------------------------------------------------------------------------------------------------
+
+
+def read_state(out: Path) -> dict[str, Any] | None:
+    """What ``stage.json`` says, or None where the stage has not finished."""
+    try:
+        state = json.loads((out / DONE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) and "key" in state else None
+
+
+def why_not_done(state: Mapping[str, Any] | None, key: str, parts: Mapping[str, Any], out: Path) -> str | None:
+    """Why a stage has to run, in words; None where it is done."""
+    if state is None:
+        started = _started(out)
+        if started is None:
+            return ""
+        return "goes on" if started == key else "starts again"
+    if state["key"] != key:
+        return "again: " + _difference(state.get("parts", {}), parts)
+    for name, size in state.get("files", {}).items():
+        file = out / name
+        if not file.is_file() or file.stat().st_size != size:
+            return f"again: {name} is gone or not whole"
+    return None
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    changes: list[str] = []
+    for part in ("settings", "inputs", "code", "files"):
+        before, after = old.get(part, {}), new[part]
+        for name in sorted({*before, *after}):
+            if before.get(name) == after.get(name):
+                continue
+            if part == "settings":
+                changes.append(f"{name} was {before.get(name)!r}, is {after.get(name)!r}")
+            elif part == "inputs":
+                changes.append(f"{name} changed")
+            elif part == "code":
+                changes.append(f"the code of {name} changed")
+            else:
+                changes.append(f"the file {name} changed")
+    if old.get("seed") != new["seed"]:
+        changes.append(f"seed was {old.get('seed')}, is {new['seed']}")
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return "; ".join(changes[:3]) + more
+
+
+def _started(out: Path) -> str | None:
+    try:
+        return str(json.loads((out / STARTED).read_text(encoding="utf-8"))["key"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _prepare(out: Path, key: str, fresh: bool) -> None:
+    """An empty folder, or the one that a killed run with the same key has left."""
+    if out.exists():
+        ours = (out / DONE).exists() or (out / STARTED).exists()
+        if not ours and any(out.iterdir()):
+            raise RecipeError(
+                f"{out} holds files that are no stage's output, and would be overwritten. "
+                f"Move them away, or give another folder with --out."
+            )
+        if fresh or (out / DONE).exists() or _started(out) != key:
+            shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / STARTED, {"key": key})
+
+
+def _listing(out: Path) -> dict[str, int]:
+    return {
+        str(file.relative_to(out)): file.stat().st_size
+        for file in sorted(out.rglob("*"))
+        if file.is_file() and file.name not in (DONE, STARTED)
+    }
+
+
+def _run_info(recipe: Recipe, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "file": recipe.file,
+        "result": recipe.result,
+        "machine": machine(),
+        "stages": {
+            id: {name: state[name] for name in ("kind", "key", "seconds", "peak_mb", "info")}
+            for id, state in done.items()
+        },
+        "settings": {id: stage.model_dump(mode="json") for id, stage in recipe.stages.items()},
+        "text": recipe.text,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what it ran."""
+    packages = ("tunesmith", "torch", "transformers", "tokenizers", "fastokens", "numpy")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def reset_peak() -> None:
+    """Forget the highest memory use so far, where the system lets us (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """The highest memory use since ``reset_peak``, in MB."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def clock(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``2 min 05 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

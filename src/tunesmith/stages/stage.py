@@ -1,0 +1,94 @@
+"""What every stage of a recipe is: settings that check themselves, references to earlier stages, and ``run(job)``.
+
+A new kind of stage is a new file beside this one:
+
+    @KINDS.add("export")
+    class Export(Stage):
+        model: Annotated[str, From("sft")] = Field(description="The stage whose model is exported.")
+
+        rooms = ("models",)  # whose code its result depends on
+
+        def run(self, job: Job) -> Mapping[str, Any]:
+            folder = job.inputs[self.model]
+            ...
+            return {"tensors": 12}
+
+The class is the schema of its settings, the place that reads them, and the work. What it writes goes under
+``job.out`` and nowhere else; what it returns is kept in ``stage.json`` and shown in the report. Heavy imports stand
+inside ``run``, so that checking a recipe takes no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+
+from tunesmith.registry import Registry
+
+
+class Settings(BaseModel):
+    """Settings that refuse an unknown key, and do not change once checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class From:
+    """Marks a setting that names an earlier stage (or several), and of which kinds it may be."""
+
+    kinds: tuple[str, ...]
+    folder: bool = False
+    """A folder that is not a stage will do as well: a model of Hugging Face, say."""
+    optional: bool = False
+    """It may be a stage that runs under ``--full`` only; without, it is simply not there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is given when it runs."""
+
+    id: str
+    out: Path
+    seed: int
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    """The folder of everything that the settings refer to, by the name that they use."""
+    console: Console = field(default_factory=Console)
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+    """The stages of the whole recipe, for one that works on another's settings."""
+    history: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the earlier stages of this run took and returned: their ``stage.json``."""
+
+    def step(self, text: str) -> None:
+        """One line on what is being done now."""
+        self.console.print(f"      [dim]{text}[/]", highlight=False)
+
+
+class Stage(Settings):
+    """The settings that all stages share."""
+
+    kind: str = Field(description="What the stage does.")
+    full: bool = Field(default=False, description="Run only when asked with --full.")
+
+    rooms: ClassVar[tuple[str, ...]] = ()
+    """Folders and files of the package whose code the result depends on; they are part of the stage's key."""
+    gives_model: ClassVar[bool] = False
+    """Whether the output folder is a model that can be opened."""
+
+    def files(self) -> list[Path]:
+        """Files of the user that the result depends on; their digests are part of the stage's key."""
+        return []
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        """Do the work, writing below ``job.out``; what is returned is kept with the stage."""
+        raise NotImplementedError
+
+
+KINDS: Registry[type[Stage]] = Registry("Stage kind")
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""

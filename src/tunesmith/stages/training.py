@@ -1,0 +1,123 @@
+"""What ``pretrain`` and ``sft`` share: from encoded rows and settings to a model folder.
+
+The training room sees numbers only; this is where texts and conversations become token stores, with a name for every
+row, so that an error during training can say which record it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.errors import DataError
+from tunesmith.stages.stage import Job
+from tunesmith.train.settings import TrainSettings
+from tunesmith.types import Conversation, EncodedMany
+
+if TYPE_CHECKING:
+    from tunesmith.chat import ChatFormat
+    from tunesmith.models.load import ModelSource
+    from tunesmith.plan import TokenStore
+
+
+def open_format(folder: Path, chat: str | None = None) -> ChatFormat:
+    """The chat format of a model or tokenizer folder, or a named one put on its tokenizer."""
+    from transformers import AutoTokenizer
+
+    from tunesmith.chat import ChatFormat
+
+    tok = AutoTokenizer.from_pretrained(folder)
+    return ChatFormat.named(chat, tok) if chat else ChatFormat.from_tokenizer(tok)
+
+
+def model_folder(stage: Path) -> Path:
+    """Where the model of a training stage lies; a folder that is a model itself is one."""
+    inner = stage / "model"
+    return inner if inner.is_dir() else stage
+
+
+def text_store(job: Job, fmt: ChatFormat, texts: Sequence[str], row_length: int) -> TokenStore:
+    """Encode plain texts; one that is longer than a row is told, not cut."""
+    encoded = fmt.encode_texts(texts)
+    _check_length(encoded, row_length, "texts")
+    return _store(job, "text", encoded, [f"text {i + 1}" for i in range(len(texts))])
+
+
+def conversation_stores(
+    job: Job, fmt: ChatFormat, conversations: Iterable[Conversation], row_length: int
+) -> tuple[dict[str, TokenStore], int]:
+    """Encode conversations, a store for each task; also how many rows were set aside for their length."""
+    by_task: dict[str, list[Conversation]] = {}
+    for conversation in conversations:
+        by_task.setdefault(conversation.task, []).append(conversation)
+    stores, aside = {}, 0
+    for task, group in sorted(by_task.items()):
+        encoded = fmt.encode_many(group, max_length=row_length)
+        aside += len(encoded.set_aside)
+        wrong = [row for row in encoded.set_aside if "tokens" not in row.reason]
+        if wrong:
+            raise DataError(
+                f"{len(wrong)} rows of {task} cannot be encoded. The first: {wrong[0].row}: {wrong[0].reason}"
+            )
+        if len(encoded):
+            stores[task] = _store(job, task, encoded, [conversation.id for conversation in group])
+    return stores, aside
+
+
+def fit(
+    job: Job,
+    model: ModelSource,
+    objective: str,
+    sources: Mapping[str, TokenStore],
+    shares: Mapping[str, float],
+    settings: TrainSettings,
+    tokenizer: Path,
+    fmt: ChatFormat,
+) -> dict[str, Any]:
+    """Train, and say what was trained."""
+    from tunesmith.train.loop import train
+
+    if "seed" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"seed": job.seed})
+    tokens = sum(store.tokens for store in sources.values())
+    job.step(f"{sum(map(len, sources.values())):,} documents, {tokens:,} tokens, {settings.steps} steps")
+    result = train(
+        model,
+        objective,
+        sources,
+        shares,
+        settings,
+        job.out,
+        tokenizer_dir=tokenizer,
+        stop_ids=sorted(fmt.stop_ids),
+    )
+    shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
+    job.step(f"loss {result.loss:.3f}, {result.tokens_per_second:,.0f} tokens/s, {100 * result.padding:.1f} % padding")
+    return {
+        "steps": result.steps,
+        "loss": result.loss,
+        "tokens": result.tokens,
+        "tokens_per_second": result.tokens_per_second,
+        "padding": result.padding,
+        "precision": result.precision,
+        "resumed_from": result.resumed_from,
+        "realised": dict(result.realised),
+        "left_out": dict(result.left_out),
+    }
+
+
+def _store(job: Job, name: str, encoded: EncodedMany, names: Sequence[str]) -> TokenStore:
+    from tunesmith.plan import TokenStore
+
+    return TokenStore.write(job.out / "tokens" / name, encoded, names)
+
+
+def _check_length(encoded: EncodedMany, row_length: int, what: str) -> None:
+    longer = int((encoded.lengths > row_length).sum())
+    if longer:
+        raise DataError(
+            f"{longer} of {len(encoded)} {what} have more than row_length = {row_length} tokens (longest "
+            f"{int(encoded.lengths.max())}). Raise train.row_length, or split them."
+        )

@@ -1,0 +1,63 @@
+"""Documents laid end to end as tensors: what one forward pass works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.models.attention import Packed
+from tunesmith.plan import Item, Row, TokenStore
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """T tokens of whole documents, M of which are to be predicted."""
+
+    ids: Tensor
+    """[T]"""
+    packed: Packed
+    at: Tensor
+    """[M] where to predict from: the token before each target."""
+    targets: Tensor
+    """[M] the ids to predict."""
+    items: tuple[Item, ...]
+    """Which documents these are, in order."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+    @property
+    def learned(self) -> int:
+        return len(self.targets)
+
+
+def collate(
+    rows: Sequence[Row],
+    sources: Mapping[str, TokenStore],
+    *,
+    learn_all: bool = False,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Lay the documents of ``rows`` end to end. ``learn_all`` teaches every token but the first of each."""
+    items = tuple(item for row in rows for item in row)
+    encoded = [sources[item.source][item.index] for item in items]
+    lengths = [len(e.ids) for e in encoded]
+    ids = np.concatenate([e.ids for e in encoded]).astype(np.int64)
+    learn = np.concatenate([e.learn for e in encoded])
+    if learn_all:
+        learn = np.ones_like(learn)
+    # The first token of a document has nothing before it; its neighbour on the left is another document.
+    learn[np.cumsum([0, *lengths[:-1]])] = False
+    targets = np.flatnonzero(learn)
+    return Batch(
+        torch.from_numpy(ids).to(device),
+        Packed.of(lengths, device),
+        torch.from_numpy(targets - 1).to(device),
+        torch.from_numpy(ids[targets]).to(device),
+        items,
+    )

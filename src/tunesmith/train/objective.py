@@ -1,0 +1,53 @@
+"""What a training objective is, and the registry of them.
+
+An objective turns rows of the plan into batches and a batch into a summed loss. It does not average,
+accumulate, clip or step: the loop alone does, dividing by the weight of the whole global batch, so that every
+objective is right under any accumulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tunesmith.models.policy import Policy
+from tunesmith.plan import Row, TokenStore
+from tunesmith.registry import Registry
+from tunesmith.train.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss summed over ``weight`` units (for language models: learned tokens)."""
+
+    total: Tensor
+    weight: float
+    stats: Mapping[str, float] = field(default_factory=dict)
+    """Sums over the batch to be logged; the loop divides them by the global weight as well."""
+
+
+class Objective(Protocol):
+    """pretrain, sft, and what comes after them."""
+
+    def usable(self, source: TokenStore) -> NDArray[np.bool_]:
+        """Which rows of a source teach anything; the others are left out and counted."""
+
+    def batch(
+        self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str
+    ) -> Batch:
+        """Lay rows out for one forward pass."""
+
+    def weight(self, batch: Batch) -> float:
+        """What ``loss`` will give as weight, known before anything is computed."""
+
+    def loss(self, policy: Policy, batch: Batch) -> Loss:
+        """The summed loss."""
+
+
+OBJECTIVES: Registry[Objective] = Registry("Objective")

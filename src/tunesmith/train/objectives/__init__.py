@@ -1,0 +1,1 @@
+"""The objectives, one file each; each registers itself when imported."""

@@ -1,0 +1,37 @@
+"""What a person may choose about a training run. Everything has a default that works."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainSettings(BaseModel):
+    """Settings of ``train``. A key that is not here is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(1000, ge=1, description="Optimizer steps of the whole run.")
+    batch_tokens: int = Field(
+        4096, ge=1, description="Tokens in a global batch, met up to one document. More is steadier and slower."
+    )
+    row_length: int = Field(
+        1024, ge=2, description="Longest document, and tokens in a row. Raise it when documents are longer."
+    )
+    rows_at_once: int | None = Field(
+        None, ge=1, description="Rows in one forward pass; the rest is accumulated. Lower it to save memory."
+    )
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate; 3e-4 is a good start for tuning.")
+    warmup: float = Field(0.02, ge=0, le=1, description="Share of the steps in which the rate rises.")
+    decay: float = Field(0.4, ge=0, le=1, description="Share of the steps, at the end, in which it falls to zero.")
+    optimizer: Literal["muon", "adamw"] = Field(
+        "muon", description="muon: matrices by Muon, the rest by AdamW. adamw: everything by AdamW."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled decay of matrices; others are not decayed.")
+    clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="bf16 computes in bfloat16 and keeps float32 weights; auto: where the machine is fast at it."
+    )
+    save_every: int = Field(200, ge=1, description="Steps between checkpoints: what a kill can cost at most.")
+    seed: int = Field(0, description="Order of the data, fresh weights and dropout follow from it.")

@@ -1,0 +1,179 @@
+"""Building: deterministic, balanced, leak-free, and drawn so that small is part of large."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tunesmith.data import FORMATS, Built, HeldOut, Ledger, Step, Task, build, load_tasks
+from tunesmith.data.examples import read
+from tunesmith.data.preview import sample_rows, task_lines, template_lines
+from tunesmith.errors import DataError
+from tunesmith.types import LEVELS, Conversation, SetAside, Source
+
+WISH = HeldOut(clusters=("animals",), wordings={"capital.en": ("choose",)}, groups=("capital/japan",))
+
+
+def rows(built: Built) -> list[Conversation]:
+    return [c for task in built.train.values() for c in task]
+
+
+def test_the_same_again(world: list[Task]) -> None:
+    one, two = (build(world, WISH, seed=3, per_level=2, shots=1) for _ in range(2))
+    assert one == two
+    assert build(world, WISH, seed=4, per_level=2, shots=1).held_out != one.held_out
+
+
+def test_the_ledger(world: list[Task]) -> None:
+    built = build(world, WISH, seed=1, per_level=2)
+    assert built.ledger.to_json()["steps"] == [
+        {"name": "rows read", "rows_in": 8, "out": {"examples": 8}, "aside": {}},
+        {
+            "name": "pairs of example and template",
+            "rows_in": 24,
+            "out": {"train": 14, "wording": 3, "instance": 4, "task": 0, "cluster": 2},
+            "aside": {"new wording of a held-out instance: no level": 1},
+        },
+        {"name": "training rows", "rows_in": 14, "out": {"train": 14}, "aside": {}},
+        {
+            "name": "held-out rows",
+            "rows_in": 9,
+            "out": {"wording": 2, "instance": 2, "task": 0, "cluster": 2},
+            "aside": {"not among the 2 drawn for a level": 3},
+        },
+    ]
+    assert len(rows(built)) == 14
+    assert {level: len(built.held_out[level]) for level in LEVELS} == {
+        "seen": 2, "wording": 2, "instance": 2, "task": 0, "cluster": 2,
+    }  # fmt: skip
+    assert set(built.held_out["seen"]) <= set(rows(built))
+
+
+def test_a_ledger_that_does_not_balance_cannot_be_made() -> None:
+    Step("s", 3, {"train": 2}, {"broken": 1})
+    with pytest.raises(DataError, match=r"3 rows in, but 2 out \+ 0 set aside = 2"):
+        Step("s", 3, {"train": 2})
+
+
+def test_the_ledger_in_words() -> None:
+    ledger = Ledger((Step("rows", 3, {"train": 2}, {"broken": 1}),), (SetAside("r", "broken", Source("f", 2)),))
+    assert ledger.table() == "rows: 3 rows\n         2  train\n         1  set aside: broken"
+    assert ledger.to_json()["set_aside"] == [{"row": "r", "reason": "broken", "source": "f:2"}]
+
+
+def test_a_broken_row_is_set_aside_with_its_reason(world: list[Task], tmp_path: Path) -> None:
+    (tmp_path / "sound.csv").write_text("animal,sound,hint\ndog,woof,\ncat,meow,soft\n")
+    text = (tmp_path / "sound.en.yaml").read_text().replace("What does a {{ animal }} say?", "{{ hint }}")
+    (tmp_path / "sound.en.yaml").write_text(text)
+    built = build(load_tasks(tmp_path), HeldOut(), seed=1)
+    (row,) = built.ledger.set_aside
+    assert row.reason == "the template gives an empty user message" and row.source.line == 2
+    assert built.ledger["pairs of example and template"].aside == {row.reason: 1}
+
+
+def test_what_is_held_out_word_for_word_is_not_trained(world: list[Task], tmp_path: Path) -> None:
+    """The same question under another id and group, as duplicates in real data sets are."""
+    with (tmp_path / "capital.jsonl").open("a") as file:
+        file.write('{"id": "nippon", "x": "Japan", "y": "Tokyo", "group": "capital/nippon"}\n')
+    built = build(world, WISH, seed=1)
+    leaks = [s for s in built.ledger.set_aside if s.reason.startswith("asks word for word what is held out: ")]
+    # All but `choose`, which is a new wording for both of them.
+    assert sorted(s.row.partition("@")[2] for s in leaks) == [
+        f"capital.en/{name}" for name in ("sentence", "turns", "what", "whose")
+    ]
+    assert not any("Japan" in c.messages[0].content for c in rows(built) if c.task == "capital.en")
+
+
+def test_a_task_that_loses_everything_is_an_error(world: list[Task], tmp_path: Path) -> None:
+    copy = (tmp_path / "sound.en.yaml").read_text().replace("task: sound", "task: noise").replace("animals", "copies")
+    (tmp_path / "noise.en.yaml").write_text(copy)
+    with pytest.raises(DataError, match=r"No training row is left of noise.en: .* asks word for word"):
+        build(load_tasks(tmp_path), HeldOut(clusters=("animals",)), seed=1)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_formats(world: list[Task], format: str) -> None:
+    built = build(world, WISH, seed=1, format=format)
+    one = next(c for c in rows(built) if c.id.startswith("capital.en/france@"))
+    assert (
+        one.messages[0].content
+        == {
+            "instruction": "What is the capital of France?",
+            "name": "geography/world_capital: France",
+            "none": "France",
+        }[format]
+    )
+    assert len(rows(built)) == (14 if format == "instruction" else 5)
+    assert len(built.held_out["instance"]) == (4 if format == "instruction" else 1)
+
+
+def test_a_smaller_draw_is_part_of_a_larger_one(world: list[Task]) -> None:
+    drawn = [set(build(world, WISH, seed=1, per_level=n).held_out["seen"]) for n in range(1, 15)]
+    assert [len(d) for d in drawn] == list(range(1, 15))
+    assert all(a < b for a, b in zip(drawn, drawn[1:], strict=False))
+
+
+def test_a_draw_takes_from_each_task_in_turn(world: list[Task]) -> None:
+    # 12 rows of capital.en and 2 of continent.en: of four, two each.
+    tasks = [c.task for c in build(world, WISH, seed=1, per_level=4).held_out["seen"]]
+    assert sorted(tasks) == ["capital.en", "capital.en", "continent.en", "continent.en"]
+
+
+def test_cut_for_the_curves(world: list[Task]) -> None:
+    whole = build(world, HeldOut(tasks=("continent.en",)), seed=1)
+    by_k = {k: build(world, HeldOut(tasks=("continent.en",)), seed=1, templates_per_task=k) for k in (1, 2, 9)}
+    used = {k: {c.template for c in rows(b) if c.task == "capital.en"} for k, b in by_k.items()}
+    assert len(used[1]) == 1 and len(used[2]) == 2 and used[1] < used[2]
+    assert rows(by_k[9]) == rows(whole)
+    assert all(b.held_out["task"] == whole.held_out["task"] for b in by_k.values())
+    assert by_k[1].ledger["training rows"].aside == {"not in the 1 templates trained on per task": 16}
+    one = build(world, HeldOut(tasks=("continent.en",)), seed=1, clusters=1)
+    assert len({c.cluster for c in rows(one)}) == 1
+    with pytest.raises(DataError, match="clusters is 0, wanted 1 or more"):
+        build(world, WISH, seed=1, clusters=0)
+
+
+def test_shots_are_trained_rows_and_never_the_question_itself(world: list[Task]) -> None:
+    built = build(world, WISH, seed=1, shots=2)
+    plain = build(world, WISH, seed=1)
+    assert rows(built) == rows(plain)
+    shown = [c for c in built.held_out["wording"] if c.id.startswith("capital.en/france@")]
+    (row,) = shown
+    questions = [m.content.split("?")[0] for m in row.messages if m.role == "user"]
+    assert len(questions) == 3 and questions[-1] == "Capital of France"
+    assert set(questions[:2]) == {"Capital of China", "Capital of Peru"}  # Japan is held out, France is asked
+    # sound.en has two rows, so a question has one other row at most; continent.en likewise.
+    assert built.held_out["cluster"] == ()
+    assert built.ledger["held-out rows"].aside == {"the task has too few other examples to show": 2}
+
+
+def test_a_shot_is_not_the_question_under_another_id(world: list[Task], tmp_path: Path) -> None:
+    with (tmp_path / "capital.jsonl").open("a") as file:
+        file.write('{"id": "gaul", "x": "France", "y": "Paris", "group": "capital/gaul"}\n')
+    built = build(world, HeldOut(wordings={"capital.en": ("choose",)}), seed=1, shots=3, format="name")
+    for row in built.held_out["seen"]:
+        *before, last = [m.content for m in row.messages if m.role == "user"]
+        assert last not in before
+
+
+def test_previews(world: list[Task]) -> None:
+    found = read(world)
+    lines = task_lines(world, found)
+    assert [(line.id, line.examples, line.groups, line.templates, line.options) for line in lines] == [
+        ("sound.en", 2, 2, 1, 0),
+        ("capital.en", 4, 4, 5, 3),
+        ("continent.en", 2, 2, 1, 0),
+    ]
+    told = template_lines(world[0], found)
+    assert [t.id for t in told] == [t.id for t in world[0].templates]
+    assert all(isinstance(t.sample, Conversation) and t.sample.template == t.id for t in told)
+    three = sample_rows(world[0], found)
+    assert len(three) == 3 and three == sample_rows(world[0], found) != sample_rows(world[0], found, seed=1)
+    broken = dataclasses.replace(world[0], templates=(dataclasses.replace(world[0].templates[2]),))
+    few = dataclasses.replace(
+        found, examples={"capital.en": (dataclasses.replace(found.examples["capital.en"][0], options=()),)}
+    )
+    (row,) = sample_rows(broken, few, count=1)
+    assert isinstance(row, SetAside) and "fewer than two answers" in row.reason

@@ -1,0 +1,133 @@
+"""Files of one's own as tasks: fields, ids, options; and bad lines set aside with file, line and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tunesmith.data import Task, draw_options, read
+from tunesmith.errors import DataError
+from tunesmith.types import SetAside
+
+Make = Callable[..., Task]
+
+
+def aside(task: Task, tmp_path: Path) -> list[tuple[int, str]]:
+    return [(s.source.line, s.reason.replace(str(tmp_path) + "/", "")) for s in read([task]).set_aside]
+
+
+def test_jsonl_bad_lines_are_set_aside(task_of: Make, tmp_path: Path) -> None:
+    lines = [
+        b'\xef\xbb\xbf{"x": "one", "y": "1"}',
+        b"",
+        b'{"x": "two", ',
+        b'{"x": "\xff", "y": "3"}',
+        b'["x"]',
+        b'{"x": "\\ud800", "y": "6"}',
+        b'{"x": "seven"}',
+        b'{"x": "one", "y": "1"}',
+        b'{"x": "nine", "y": 9}',
+        b"[" * 100_000,
+    ]
+    task = task_of("rows.jsonl", b"\n".join(lines))
+    found = read([task])
+    assert [(e.fields["x"], e.answers, e.source.line) for e in found.examples["t.en"]] == [
+        ("one", ("1",), 1),
+        ("nine", ("9",), 9),
+    ]
+    told = sorted(aside(task, tmp_path))
+    assert [line for line, _ in told] == [3, 4, 5, 6, 7, 8, 10]
+    assert [reason for _, reason in told][1:6] == [
+        "is not UTF-8 (byte 8 is 0xff)",
+        "is not an object but list",
+        "holds half a surrogate pair, which is not Unicode text",
+        "has no answer",
+        "has an id that an earlier row has: rows.jsonl:1",
+    ]
+    assert told[0][1].startswith("is not JSON: ") and told[6][1].startswith("is not JSON: ")
+    assert found.rows == 9
+
+
+def test_fields_ids_groups_and_lists(task_of: Make) -> None:
+    row = '{"q": {"text": "2+2?"}, "gold": ["4", "four"], "key": 7, "doc": "d1", "choices": ["3", "4", "5"]}\n'
+    task = task_of(
+        "rows.jsonl",
+        row,
+        ["answer: y", "options: c", "fields: {x: q.text, y: gold, c: choices}", "id: key", "group: doc"],
+    )
+    (example,) = read([task]).examples["t.en"]
+    assert (example.id, example.group) == ("t.en/7", "d1")
+    assert example.fields == {"x": "2+2?", "y": "4", "c": "3\n4\n5"}
+    assert example.answers == ("4", "four")
+    assert example.options == ("3", "4", "5")
+
+
+def test_the_default_id_is_of_the_content_and_not_of_the_line(task_of: Make) -> None:
+    a, b = '{"x": "a", "y": "1"}\n', '{"x": "b", "y": "2"}\n'
+    one = {e.fields["x"]: e.id for e in read([task_of("rows.jsonl", a + b)]).examples["t.en"]}
+    two = {e.fields["x"]: e.id for e in read([task_of("rows.jsonl", b + a)]).examples["t.en"]}
+    assert one == two and one["a"] != one["b"]
+
+
+def test_csv_bad_rows_are_set_aside(task_of: Make, tmp_path: Path) -> None:
+    text = b'\xef\xbb\xbfx,y\n"two\nlines",1\nonly\na,b,c\n\n\xff,2\n"q""q",3\nlast,4\n"open,5\nrest,6\n'
+    task = task_of("rows.csv", text)
+    found = read([task])
+    assert [(e.fields["x"], e.answers[0], e.source.line) for e in found.examples["t.en"]] == [
+        ("two\nlines", "1", 2),
+        ('q"q', "3", 8),
+        ("last", "4", 9),
+    ]
+    assert aside(task, tmp_path) == [
+        (4, "has 1 columns, wanted 2"),
+        (5, "has 3 columns, wanted 2"),
+        (7, "is not UTF-8 (byte 0xff)"),
+        (10, "is not CSV: unexpected end of data; 2 lines were read in search of the end"),
+    ]
+
+
+def test_tabs_and_a_column_named_twice(task_of: Make) -> None:
+    task = task_of("rows.tsv", "x\ty\na, b\t1\n")
+    assert read([task]).examples["t.en"][0].fields == {"x": "a, b", "y": "1"}
+    with pytest.raises(DataError, match=r"rows.csv:1: the column 'x' is named twice"):
+        read([task_of("rows.csv", "x,x\n1,2\n")])
+
+
+def test_a_field_that_no_row_has_is_an_error_and_not_a_loss(task_of: Make) -> None:
+    task = task_of("rows.csv", "y,question\n1,2\n")
+    with pytest.raises(
+        DataError, match=r"t.en.yaml:\d+: no row of task 't.en' has a field 'x'; known: question, y"
+    ) as told:
+        read([task])
+    assert len(str(told.value).splitlines()) == 2  # of `input`, and of the template
+    with pytest.raises(DataError, match="no usable row"):
+        read([task_of("rows.csv", "x,y\n")])
+
+
+def test_options_hold_the_right_answer_in_every_position() -> None:
+    pool = [f"a{i}" for i in range(30)]
+    positions = set()
+    seen = set()
+    for i in range(300):
+        answer = pool[i % 30]
+        options = draw_options(f"t/{i}", (answer, "a29"), pool, 4)
+        assert len(set(options)) == 4 and answer in options
+        assert "a29" not in options or answer == "a29"  # another right answer is no distractor
+        assert options == draw_options(f"t/{i}", (answer, "a29"), pool, 4)
+        positions.add(options.index(answer))
+        seen.update(options)
+    assert positions == {0, 1, 2, 3}
+    assert len(seen) == 30
+
+
+def test_options_of_a_small_task() -> None:
+    assert set(draw_options("t/1", ("a",), ["a", "b", "c"], 3)) == {"a", "b", "c"}
+    assert set(draw_options("t/1", ("a",), ["a", "b"], 4)) == {"a", "b"}
+    assert draw_options("t/1", ("a",), ["a"], 4) == ("a",)
+
+
+def test_set_aside_names_the_row(task_of: Make, tmp_path: Path) -> None:
+    (row,) = read([task_of("rows.jsonl", '{"x": "a", "y": "1"}\nnot json\n')]).set_aside
+    assert isinstance(row, SetAside) and str(row.source) == f"{tmp_path}/rows.jsonl:2"

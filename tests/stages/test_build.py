@@ -1,0 +1,107 @@
+"""The build stage on a handful of rows of one's own, and what it writes read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import DataError
+from tunesmith.stages import rows
+from tunesmith.stages.build import Build
+from tunesmith.stages.stage import Job
+from tunesmith.types import Conversation, Message, Source
+
+TASK = """\
+task: {task}
+cluster: {cluster}
+language: en
+name: my_{task}
+reader: jsonl
+path: rows.jsonl
+id: animal
+input: [animal]
+answer: {answer}
+templates:
+  - {{id: ask, instruction: "What {task} has the {{{{ animal }}}}?", target: "{{{{ {answer} }}}}"}}
+  - {{id: tell, instruction: "Tell me the {task} of the {{{{ animal }}}}.", target: "{{{{ {answer} }}}}"}}
+"""
+ROWS = [("cow", "moo", "barn"), ("dog", "woof", "kennel"), ("cat", "meow", "sofa"), ("hen", "cluck", "coop")]
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    lines = (json.dumps({"animal": a, "sound": s, "home": h}) for a, s, h in ROWS)
+    (folder / "rows.jsonl").write_text("\n".join(lines))
+    (folder / "sound.en.yaml").write_text(TASK.format(task="sound", cluster="noise", answer="sound"))
+    (folder / "home.en.yaml").write_text(TASK.format(task="home", cluster="places", answer="home"))
+    (tmp_path / "held_out.yaml").write_text("clusters: [places]\nwordings: {sound.en: [tell]}\n")
+    (tmp_path / "text.txt").write_text("The cow says moo.\n\nThe dog says woof.\n")
+    return folder
+
+
+def built(tmp_path: Path, tasks: Path, **settings: object) -> Path:
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    places = {"tasks": [str(tasks)], "text": [str(tmp_path / "text.txt")], "held_out": str(tmp_path / "held_out.yaml")}
+    stage = Build.model_validate({"kind": "build", **places, **settings})
+    stage.run(Job("build", out, 1))
+    return out
+
+
+def test_what_is_held_out_is_not_trained_on(tmp_path: Path, tasks: Path) -> None:
+    out = built(tmp_path, tasks)
+    assert rows.texts(out) == ["The cow says moo.", "The dog says woof."]
+    trained = rows.train(out, "instruction")
+    assert sorted(c.messages[0].content for c in trained) == [
+        f"What sound has the {a}?" for a in sorted(r[0] for r in ROWS)
+    ]
+    held = rows.held_out(out, "instruction")
+    assert {level: len(group) for level, group in held.items()} == {"seen": 4, "wording": 4, "cluster": 8}
+    assert {c.messages[1].content for c in held["cluster"]} == {r[2] for r in ROWS}
+    assert {c.id for c in trained}.isdisjoint(c.id for level in ("wording", "cluster") for c in held[level])
+    assert json.loads((out / "proof.instruction.json").read_text())["format"] == "instruction"
+    steps = json.loads((out / "ledger.json").read_text())["instruction"]["steps"]
+    assert all(s["rows_in"] == sum(s["out"].values()) + sum(s["aside"].values()) for s in steps)
+
+
+def test_formats_and_shots(tmp_path: Path, tasks: Path) -> None:
+    out = built(tmp_path, tasks, formats=["instruction", "name"], shots=[0, 2])
+    assert {c.messages[0].content for c in rows.train(out, "name")} == {f"noise/my_sound: {r[0]}" for r in ROWS}
+    few = rows.held_out(out, "instruction", 2)["cluster"]
+    assert all(len(c.messages) == 6 for c in few)
+    assert all(c.messages[-2].content not in [m.content for m in c.messages[:-2]] for c in few)
+    with pytest.raises(DataError, match=r"no held_out\.none\.0\.jsonl"):
+        rows.held_out(out, "none")
+
+
+def test_the_files_of_the_user_are_in_the_key(tmp_path: Path, tasks: Path) -> None:
+    stage = Build(kind="build", tasks=[str(tasks)], text=["littleworld", str(tmp_path / "text.txt")])
+    names = {path.name for path in stage.files()}
+    assert names == {"rows.jsonl", "sound.en.yaml", "home.en.yaml", "text.txt"}
+
+
+def test_a_conversation_comes_back_from_its_line() -> None:
+    whole = Conversation(
+        messages=(
+            Message("user", "Hi"),
+            Message("assistant", "", tool_calls=({"function": {"name": "f", "arguments": {}}},), learn=True),
+        ),
+        id="a@b",
+        task="t",
+        answers=("x", "y"),
+        options=("x", "z"),
+        tools=({"type": "function"},),
+        source=Source("some:file.yaml", 7),
+    )
+    line = json.loads(json.dumps(rows.to_json(whole)))
+    assert rows.from_json({**line, "level": "seen"}) == whole
+
+
+def test_a_damaged_line_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(DataError, match=r"x\.jsonl:2: this line is not JSON"):
+        list(rows.read_lines(tmp_path / "x.jsonl"))
