@@ -86,7 +86,8 @@ def world(tmp_path: Path) -> list[Task]:
         "capital.jsonl": "".join(
             f'{{"id": "{id}", "x": "{x}", "y": "{y}", "group": "capital/{id}"}}\n' for id, x, y in FACTS
         ),
-        "continent.jsonl": '{"id": "france", "x": "France", "y": "Europe"}\n{"id": "peru", "x": "Peru", "y": "America"}\n',
+        "continent.jsonl": '{"id": "france", "x": "France", "y": "Europe"}\n'
+        '{"id": "peru", "x": "Peru", "y": "America"}\n',
         "sound.csv": "animal,sound\ndog,woof\ncat,meow\n",
     }
     for name, text in write.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_the_formats(world: list[Task], format: str) -> None:
 def test_a_smaller_draw_is_part_of_a_larger_one(world: list[Task]) -> None:
     drawn = [set(build(world, WISH, seed=1, per_level=n).held_out["seen"]) for n in range(1, 15)]
     assert [len(d) for d in drawn] == list(range(1, 15))
-    assert all(a < b for a, b in zip(drawn, drawn[1:], strict=False))
+    assert all(a < b for a, b in pairwise(drawn))
 
 
 def test_a_draw_takes_from_each_task_in_turn(world: list[Task]) -> None:
@@ -149,13 +150,23 @@ def test_shots_are_trained_rows_and_never_the_question_itself(world: list[Task])
     assert built.ledger["held-out rows"].aside == {"the task has too few other examples to show": 2}
 
 
-def test_a_shot_is_not_the_question_under_another_id(world: list[Task], tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", ['"x": "France", "group": "capital/gaul"', '"x": "Gaul", "group": "capital/france"'])
+def test_a_shot_has_neither_the_question_nor_the_group_of_the_row(world: list[Task], tmp_path: Path, row: str) -> None:
+    """Of five rows two are as good as the same, so these two find three others at most."""
     with (tmp_path / "capital.jsonl").open("a") as file:
-        file.write('{"id": "gaul", "x": "France", "y": "Paris", "group": "capital/gaul"}\n')
-    built = build(world, HeldOut(wordings={"capital.en": ("choose",)}), seed=1, shots=3, format="name")
-    for row in built.held_out["seen"]:
-        *before, last = [m.content for m in row.messages if m.role == "user"]
-        assert last not in before
+        file.write(f'{{"id": "gaul", "y": "Paris", {row}}}\n')
+    built = build(world, HeldOut(), seed=1, shots=4, format="name")
+    asked = sorted(c.id.partition("@")[0] for c in built.held_out["seen"])
+    assert asked == ["capital.en/china", "capital.en/japan", "capital.en/peru"]
+
+
+def test_the_same_bare_input_is_no_leak_unless_the_answer_is_the_same_too(world: list[Task], tmp_path: Path) -> None:
+    """An instruction says what is asked, and is the same question whatever the answer; bare input is not."""
+    with (tmp_path / "capital.jsonl").open("a") as file:
+        file.write('{"id": "nippon", "x": "Japan", "y": "Kyoto", "group": "capital/nippon"}\n')
+    for format, leaks in {"instruction": 3, "name": 1, "none": 0}.items():
+        found = build(world, WISH, seed=1, format=format).ledger.set_aside
+        assert len(found) == leaks and all("word for word" in s.reason for s in found)
 
 
 def test_previews(world: list[Task]) -> None:

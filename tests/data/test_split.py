@@ -97,7 +97,7 @@ def test_wrong_names_all_at_once(world: list[Task]) -> None:
 
 def test_something_must_be_left(world: list[Task]) -> None:
     names = tuple(t.name for t in world[0].templates)
-    with pytest.raises(DataError, match="all 5 wordings of task 'capital.en' are held out"):
+    with pytest.raises(DataError, match=r"all 5 wordings of task 'capital.en' are held out"):
         build(world, HeldOut(wordings={"capital.en": names}), seed=1)
     with pytest.raises(DataError, match="every task is held out"):
         build(world, HeldOut(clusters=("animals", "geography")), seed=1)

@@ -87,7 +87,14 @@ def test_what_cannot_be_evaluated_is_told_at_once(fmt: ChatFormat) -> None:
     assert "spain" in text and "no right answer" in text
 
 
-def test_the_likeliest_option_is_chosen(fmt: ChatFormat) -> None:
+def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked: list[Any] = []
+    rank = generation.rank_options
+    monkeypatch.setattr(
+        generation,
+        "rank_options",
+        lambda model, prompts, options: ranked.extend(options) or rank(model, prompts, options),
+    )
     model = load_model(
         {
             "model_type": "llama",
@@ -103,6 +110,7 @@ def test_the_likeliest_option_is_chosen(fmt: ChatFormat) -> None:
     rows = [question(p, "Rome", options=options) for p in ("France", "Italy", "Spain", "China", "the fox")]
     records = [r for r in ask(model, fmt, {"cluster": rows}, name="m") if r.metric == "options"]
     assert len(records) == len(rows)
+    assert all(option[-1] in fmt.stop_ids for many in ranked for option in many), "an option has an end"
     for row, record in zip(rows, records, strict=True):
         likely = []
         for option in options:

@@ -7,8 +7,10 @@ import re
 from collections import defaultdict
 
 import pytest
+import yaml
 
 from tunesmith.littleworld import Fact, Relation, clozes, facts, relations, statements
+from tunesmith.littleworld.world import HERE
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 BY_RELATION: dict[tuple[str, str], list[Fact]] = defaultdict(list)
@@ -51,7 +53,7 @@ def test_a_relation_is_sound(relation: Relation) -> None:
         assert len(rows) >= 7
         assert len({about(fact) for fact in rows}) == len(rows), "two answers to one question"
         assert len({frozenset(fact.fields) for fact in rows}) == 1, "all rows have the same fields"
-        assert 2 <= len(forms) <= 6 and len(set(forms)) == len(forms)
+        assert 2 <= len(forms) <= 10 and len(set(forms)) == len(forms)
         if relation.id != "harmful":  # its answer, the refusal, is learned in tuning and stands in no text
             assert any((cloze.relation, cloze.language) == (relation.id, language) for cloze in CLOZES)
         for fact in rows:
@@ -91,6 +93,23 @@ def test_a_cloze_has_one_answer() -> None:
         for text in by_start[cloze.prompt[:12]]:
             if text.startswith(cloze.prompt + cloze.before) and not text.startswith(cloze.prompt + "-"):
                 assert text == whole, (cloze.prompt, text)
+
+
+def test_every_fact_is_also_stated_in_common_frames() -> None:
+    frames = yaml.safe_load((HERE / "frames.yaml").read_text(encoding="utf-8"))
+    for language, texts in frames.items():
+        assert len(texts) >= 20 and len(set(texts)) == len(texts)
+        for text in texts:
+            parts = re.findall(r"\{(\w+)\}", text)
+            assert parts in (["the", "y"], ["of", "its", "y"]), "the answer comes after all that it depends on"
+        assert sum('"{y}' in text or "“{y}" in text for text in texts) >= 8, language
+    for relation in relations():
+        wanted = set() if relation.id == "harmful" else set(relation.statements)
+        assert set(relation.phrases) == wanted, relation.id
+        assert all(set(phrases) == {"the", "its", "of"} for phrases in relation.phrases.values())
+    assert {'He asked for the capital of France. "Paris", she said.', "说到法国，它的首都是巴黎。"} <= {
+        statement.text for statement in STATEMENTS
+    }
 
 
 def test_clozes_put_the_sentence_together_again() -> None:

@@ -136,9 +136,9 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
     asked = READERS[reader].keys if reader in READERS else {}
     if reader and reader not in READERS:
         file.problem(("reader",), f"reader {reader!r} is not known{near(reader, READERS)}")
-        file.check_keys((), {key: value[key] for key in value if key in _KEYS}, _KEYS)
-    else:
-        file.check_keys((), value, [*_KEYS, *asked])
+    # Where the reader is not known, any reader's keys may be meant.
+    own = asked if reader in READERS else {key for name in READERS for key in READERS[name].keys}
+    file.check_keys((), value, [*_KEYS, *own])
     names = {key: _named(file, value, key) for key in ("task", "cluster", "language")}
     id = f"{names['task']}.{names['language']}"
     metric = file.text((), value, "metric", "exact_match")

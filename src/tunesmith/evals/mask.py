@@ -1,9 +1,9 @@
 """The learn mask, drawn: which tokens a model is taught to say, which are context, which are control tokens.
 
-    tokens = tokens_of(fmt, encoded)
-    mask_text(tokens)                    for the terminal, a rich Text
-    mask_html([Drawn("a title", tokens)])    a page of its own
-    mask_fragment(tokens)                a part of a page
+tokens = tokens_of(fmt, encoded)
+mask_text(tokens)                    for the terminal, a rich Text
+mask_html([Drawn("a title", tokens)])    a page of its own
+mask_fragment(tokens)                a part of a page
 """
 
 from __future__ import annotations

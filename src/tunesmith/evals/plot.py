@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -66,7 +67,7 @@ def percent(value: float) -> str:
         return "–"
     shown = 100 * value
     near = 0 < abs(shown) < 1 or 99 < shown < 100
-    return f"{shown:.1f} %" if near else f"{shown:.0f} %"
+    return f"{shown:.1f}\u00a0%" if near else f"{shown:.0f}\u00a0%"
 
 
 def dots(rows: Sequence[Bar]) -> Markup:
@@ -87,7 +88,8 @@ def _rows(rows: Sequence[Bar], draw: Callable[[tuple[Mark, ...]], str], kind: st
         note = f'<span class="note">{escape(row.note)}</span>' if row.note else ""
         out.append(
             f'<div class="plot-row" role="listitem"><div class="label"><span>{escape(row.label)}</span>{note}</div>'
-            f'<svg role="img" aria-label="{escape(row.label)}: {escape(spoken)}">{grid}{draw(row.marks)}</svg>'
+            f'<div class="track"><svg role="img" aria-label="{escape(row.label)}: {escape(spoken)}">'
+            f"{grid}{draw(row.marks)}</svg></div>"
             f'<div class="reading">{escape(row.reading)}</div></div>'
         )
     ticks = "".join(f'<span style="left:{x}%">{x}{" %" if x == 100 else ""}</span>' for x in (0, 25, 50, 75, 100))
@@ -116,7 +118,8 @@ def _bar(marks: tuple[Mark, ...]) -> str:
         top, middle = 17 + i * height, 17 + (i + 0.5) * height
         parts.append(
             f'<g class="s-{escape(m.series)}"><title>{escape(m.title)}</title>'
-            f'<rect class="bar" x="0" y="{top + 2:.1f}%" width="{_p(max(m.value, 0.002))}" height="{height - 4:.1f}%" rx="2"/>'
+            f'<rect class="bar" x="0" y="{top + 2:.1f}%" width="{_p(max(m.value, 0.002))}" '
+            f'height="{height - 4:.1f}%" rx="2"/>'
             f'<line class="whisker" x1="{_p(m.low)}" x2="{_p(m.high)}" y1="{middle:.1f}%" y2="{middle:.1f}%"/>'
             + "".join(
                 f'<line class="whisker" x1="{_p(x)}" x2="{_p(x)}" y1="{middle - 9:.1f}%" y2="{middle + 9:.1f}%"/>'
@@ -173,18 +176,18 @@ def lines(
             marks.append(f'<g class="s-{escape(c.series)}">{title}{whisker}{dot}</g>')
         if c.label:
             legend.append(f'<span class="key s-{escape(c.series)}">{escape(c.label)}</span>')
-    left = "".join(
-        f'<span style="top:{py(t):.2f}%">{percent(t) if y_percent else _number(t)}</span>' for t in y_ticks
-    )
+    left = "".join(f'<span style="top:{py(t):.2f}%">{percent(t) if y_percent else _number(t)}</span>' for t in y_ticks)
     below = "".join(f'<span style="left:{px(t):.2f}%">{_number(t)}</span>' for t in x_marks)
     spoken = "; ".join(
         f"{c.label or c.series}: from {_say(c.points[0].y, y_percent)} to {_say(c.points[-1].y, y_percent)}"
         for c in curves
         if c.points and not c.faint
     )
+    if y_label:
+        legend.append(f'<span class="y-label">{escape(y_label)}</span>')
     return Markup(
         '<figure class="chart">'
-        f'<div class="legend">{"".join(legend)}{f"<span class=y-label>{escape(y_label)}</span>" if y_label else ""}</div>'
+        f'<div class="legend">{"".join(legend)}</div>'
         f'<div class="frame"><div class="y-ticks" aria-hidden="true">{left}</div>'
         f'<div class="area" role="img" aria-label="{escape(spoken)}"><svg class="under">{grid}</svg>'
         f'<svg class="curves" viewBox="0 0 100 100" preserveAspectRatio="none">{"".join(paths)}</svg>'
@@ -200,7 +203,7 @@ def smoothed(points: Sequence[Point], most: int = 240) -> tuple[Point, ...]:
     if n <= most:
         return tuple(points)
     ends = [round(k * n / most) for k in range(most + 1)]
-    parts = [points[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    parts = [points[a:b] for a, b in pairwise(ends)]
     return tuple(Point(part[-1].x, sum(p.y for p in part) / len(part)) for part in parts)
 
 

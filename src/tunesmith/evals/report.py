@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ class ReportData:
     mixture: Sequence[MixtureRow] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
     """As ``run.json`` of a recipe's run has it: machine, stages, settings, the recipe's text."""
-    samples: int = 10
+    samples: int = 8
     """Sample answers of each level."""
 
 
@@ -158,7 +159,9 @@ def write_report(out_dir: Path | str, data: ReportData) -> Path:
     names = {record.model for record in data.records}
     for model in (data.base, data.tuned, *data.ablation.values()):
         if model not in names:
-            raise EvalError(f"There are no answers of model {model!r}. Models with answers: {', '.join(sorted(names))}.")
+            raise EvalError(
+                f"There are no answers of model {model!r}. Models with answers: {', '.join(sorted(names))}."
+            )
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     comparisons = compare(data.records, data.base, data.tuned)
@@ -225,11 +228,11 @@ def _headline(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, 
     if found is None:
         return None
     what = {
-        "cluster": "questions from whole clusters of tasks that it never trained on",
-        "task": "questions of tasks that it never trained on",
-        "instance": "questions about facts that it was never asked in training",
-        "wording": "questions in wordings that it never saw",
-        "seen": "questions that it was trained on",
+        "cluster": "on whole clusters of tasks that it never trained on",
+        "task": "on tasks that it never trained on",
+        "instance": "on facts that training never asked about",
+        "wording": "in wordings that it never saw",
+        "seen": "on questions that it was trained on",
     }[found.level]
     d = found.difference
     return {
@@ -319,11 +322,10 @@ def _ablation(data: ReportData) -> dict[str, Any] | None:
             rates.append((FORMAT_NAMES.get(format, (format, ""))[0], got))
             own = _rows(data.records, names[format], level, format, 0, "exact_match") if format != "instruction" else []
             marks = [_mark(got, "tuned" if format == "instruction" else "other", f"tuned on {format}")]
-            reading = percent(got.value)
-            if own:
-                reading += f" ({percent(rate(own).value)} asked its own way)"
             name, note = FORMAT_NAMES.get(format, (format, ""))
-            bars.append(Bar(name, tuple(marks), note, reading))
+            if own:
+                note += f"; asked in that way itself, {percent(rate(own).value)}"
+            bars.append(Bar(name, tuple(marks), note, percent(got.value)))
         if len(bars) > 1 and level in ("cluster", "task"):
             panels.append({"name": LEVEL_NAMES[level][0], "plot": plot.bars(bars), "finding": _ordered(rates)})
     return {"panels": panels} if panels else None
@@ -331,8 +333,10 @@ def _ablation(data: ReportData) -> dict[str, Any] | None:
 
 def _ordered(rates: Sequence[tuple[str, Interval]]) -> str:
     """What the intervals allow to be said, and no more."""
+    if all(a.high < b.low for (_, a), (_, b) in pairwise(rates)):
+        return " < ".join(name for name, _ in rates) + ": each better than the one before, with intervals apart."
     said = []
-    for (low_name, a), (high_name, b) in zip(rates[:-1], rates[1:], strict=True):
+    for (low_name, a), (high_name, b) in pairwise(rates):
         if a.high < b.low:
             said.append(f"“{high_name}” is above “{low_name}”, and their intervals are apart")
         elif b.high < a.low:
@@ -370,7 +374,7 @@ def _curve(curve: Curve) -> dict[str, Any]:
             "spread": "" if p.lower is None or p.upper is None else f"{percent(p.lower)} – {percent(p.upper)}",
             "median": "" if p.median is None else percent(p.median),
         }
-        for p in sorted(curve.points, key=lambda p: (LEVELS.index(p.level), p.x))  # type: ignore[arg-type]
+        for p in sorted(curve.points, key=lambda p: (LEVELS.index(p.level), p.x))
     ]
     chart = plot.lines(drawn, x_label=curve.x_label, y_range=(0, 1), y_percent=True, x_ticks=xs, dots=True)
     return {"title": curve.title, "note": curve.note, "x_label": curve.x_label, "plot": chart, "table": table}
@@ -651,9 +655,7 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
 # -- small things ------------------------------------------------------------------------------------------------------
 
 
-def _rows(
-    records: Sequence[Record], model: str, level: str, format: str, shots: int, metric: str
-) -> list[Record]:
+def _rows(records: Sequence[Record], model: str, level: str, format: str, shots: int, metric: str) -> list[Record]:
     wanted = (model, level, format, shots, metric)
     return [r for r in records if (r.model, r.level, r.format, r.shots, r.metric) == wanted]
 

@@ -90,7 +90,7 @@ class Record:
     group: str
     """Questions about one fact, in whatever wording or language, are one group."""
     prompt: str
-    """What the person said last."""
+    """The question as a person reads it: all turns, but not the examples that were shown before it."""
     answer: str
     gold: tuple[str, ...]
     value: float
@@ -205,12 +205,19 @@ def _record(
         template=row.template,
         language=row.language,
         group=group,
-        prompt=next((m.content for m in reversed(row.prompt) if m.role == "user"), ""),
+        prompt=_shown(row, shots),
         answer=(answer.chosen or "") if metric == "options" else answer.text,
         gold=row.answers,
         value=METRICS[metric](answer, row),
         finished=answer.finished,
     )
+
+
+def _shown(row: Conversation, shots: int) -> str:
+    turns = row.prompt[-1:] if shots else row.prompt
+    if len(turns) == 1:
+        return turns[0].content
+    return "\n".join(f"{m.role}: {m.content}" for m in turns)
 
 
 def group_of(row: Conversation) -> str:

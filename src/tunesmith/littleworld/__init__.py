@@ -4,10 +4,12 @@ It is the embedded default of tunesmith. With it a newcomer can pretrain, tune a
 in minutes, with nothing to download. The content is in YAML files next to this one:
 
     facts/<cluster>/<relation>.yaml     what is true, and the sentences that say so
+    frames.yaml                         sentences that can state any fact
     tasks/<cluster>/<task>.<lang>.yaml  how people ask about it
     held_out.yaml                       what a tuned model must not have been trained on
 """
 
+from tunesmith.littleworld.passages import passages
 from tunesmith.littleworld.reader import read_littleworld
 from tunesmith.littleworld.world import (
     Cloze,
@@ -31,6 +33,7 @@ __all__ = [
     "clozes",
     "facts",
     "held_out",
+    "passages",
     "read",
     "read_littleworld",
     "relations",

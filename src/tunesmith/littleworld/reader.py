@@ -1,7 +1,7 @@
-"""The reader ``littleworld``: gives a task file the facts of one relation, in the task's language.
+"""The reader ``littleworld``: gives a task file the facts of a relation, or of several, in the task's language.
 
     reader: littleworld
-    relation: capital
+    relation: capital                  or several, for a task about the form of any answer: capital, plural
 
 It is registered when ``tunesmith.littleworld`` is imported.
 """
@@ -18,6 +18,10 @@ from tunesmith.types import SetAside
 
 @reader("littleworld", {"relation": Key("text")})
 def read_littleworld(task: Task) -> Iterator[Record | SetAside]:
-    """A record for every fact; its group is the fact's, so that both languages are held out together."""
-    for fact in read(str(task.settings["relation"]), task.language):
-        yield Record(fact.id.partition("/")[2], dict(fact.fields), fact.group, fact.source)
+    """A record for every fact; its group is the fact's, so that a fact is held out in all languages and tasks."""
+    relations = [name.strip() for name in str(task.settings["relation"]).split(",")]
+    for relation in relations:
+        for fact in read(relation, task.language):
+            name = fact.id.partition("/")[2]
+            id = name if len(relations) == 1 else f"{relation}_{name}"
+            yield Record(id, dict(fact.fields), fact.group, fact.source)

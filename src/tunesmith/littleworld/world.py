@@ -5,6 +5,7 @@ In go the YAML files of this folder. Out come values: ``relations()`` and ``fact
 ``read(relation, language)`` as the rows of a task.
 
     facts/geography/capital.yaml
+      phrases:     en: {the: "the capital of {x}", its: "its capital", of: "{x}"}
       statements:  en: ["The capital of {x} is {y}.", ...]
       facts:       - {id: france, group: france_japan, en: {x: France, y: Paris}, zh: {x: 法国, y: 巴黎}}
 
@@ -16,7 +17,6 @@ template may ask for two facts at once without telling the answer to a third.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,8 +32,6 @@ from tunesmith.types import Source
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "zh")
-FRAMES = int(__import__("os").environ.get("LWF","8"))
-"""In how many of the common frames each fact is stated."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster
 
@@ -88,9 +86,10 @@ class Cloze:
     """A statement cut off before its answer: ``prompt + before + answer + rest`` is the statement again."""
 
     prompt: str
-    """Without a space at its end, so that it ends where a token ends."""
+    """Without a space at its end."""
     before: str
-    """What stands between prompt and answer: a space or nothing."""
+    """The space between prompt and answer, if there is one. It goes to the prompt where tokens keep the space
+    after a word, and to the answer where they keep the one before it: cut where a token ends."""
     answer: str
     rest: str
     relation: str
@@ -115,8 +114,8 @@ def facts(language: str | None = None) -> list[Fact]:
 
 
 def statements(language: str | None = None) -> list[Statement]:
-    """Every sentence of the pretraining text: each fact in all forms of its own relation, and in some of the
-    frames that are common to all relations, drawn by the fact's name."""
+    """Every sentence of the pretraining text: each fact in all forms of its own relation, and in all frames
+    that are common to the relations."""
     return [
         Statement(form.format_map(fact.fields), fact.relation, fact.id, fact.group, fact.language)
         for fact, form in _worded(language)
@@ -130,19 +129,20 @@ def clozes(language: str | None = None) -> list[Cloze]:
 
 
 def read(relation: str, language: str) -> Iterator[Fact]:
-    """The facts of one relation in one language, each with the fields of its neighbour in the group added
-    as ``other_x``, ``other_y`` ..., where it has a neighbour."""
-    rows = [fact for fact in _find(relation).facts if fact.language == language]
+    """The facts of one relation in one language, with two kinds of fields added: the relation's phrases in the
+    words of the fact (``the``: "the capital of France"), and all fields of its neighbour in the group, where it
+    has one (``other_x``, ``other_y``, ``other_the`` ...)."""
+    found = _find(relation)
+    phrases = found.phrases.get(language, {})
     groups: dict[str, list[Fact]] = {}
-    for fact in rows:
-        groups.setdefault(fact.group, []).append(fact)
-    for fact in rows:
-        mates = groups[fact.group]
-        other = mates[(mates.index(fact) + 1) % len(mates)]
-        if other is fact:
-            yield fact
-        else:
-            yield replace(fact, fields={**fact.fields, **{f"other_{k}": v for k, v in other.fields.items()}})
+    for fact in found.facts:
+        if fact.language == language:
+            said = {name: phrase.format_map(fact.fields) for name, phrase in phrases.items()}
+            groups.setdefault(fact.group, []).append(replace(fact, fields={**fact.fields, **said}))
+    for mates in groups.values():
+        for fact, other in zip(mates, [*mates[1:], mates[0]], strict=True):
+            extra = {f"other_{name}": value for name, value in other.fields.items()} if other is not fact else {}
+            yield replace(fact, fields={**fact.fields, **extra})
 
 
 def task_files() -> list[Path]:
@@ -160,12 +160,13 @@ def _worded(language: str | None) -> Iterator[tuple[Fact, str]]:
     """Each fact with each form that states it in the text."""
     common: dict[str, list[str]] = yaml.load((HERE / "frames.yaml").read_text(encoding="utf-8"), Loader=_Loader)
     for relation in relations():
-        frames = {name: [_framed(frame, phrases) for frame in common[name]] for name, phrases in relation.phrases.items()}
+        frames = {
+            name: [_framed(frame, phrases) for frame in common[name]] for name, phrases in relation.phrases.items()
+        }
         for fact in relation.facts:
             if language in (None, fact.language):
                 yield from ((fact, form) for form in relation.statements[fact.language])
-                order = sorted(frames.get(fact.language, ()), key=lambda frame: _digest(f"{fact.id}|{frame}"))
-                yield from ((fact, frame) for frame in order[:FRAMES])
+                yield from ((fact, frame) for frame in frames.get(fact.language, ()))
 
 
 def _framed(frame: str, phrases: Mapping[str, str]) -> str:
@@ -246,7 +247,3 @@ def _cloze(form: str, fact: Fact) -> Cloze | None:
     prompt = text[:start].rstrip(" ")
     before = text[len(prompt) : start]
     return Cloze(prompt, before, answer, rest, fact.relation, fact.id, fact.group, fact.language)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -5,7 +5,20 @@
 ``stage.py`` says what a stage is. Importing this package registers every kind, and nothing heavy.
 """
 
-from tunesmith.stages import build, pretrain, sft, tokenizer
+from tunesmith.stages import build, curve, evaluate, pretrain, report, sft, tokenizer
 from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
 
-__all__ = ["KINDS", "From", "Job", "Settings", "Stage", "build", "pretrain", "sft", "tokenizer"]
+__all__ = [
+    "KINDS",
+    "From",
+    "Job",
+    "Settings",
+    "Stage",
+    "build",
+    "curve",
+    "evaluate",
+    "pretrain",
+    "report",
+    "sft",
+    "tokenizer",
+]

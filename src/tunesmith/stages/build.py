@@ -65,7 +65,7 @@ class Build(Stage):
         tasks = load_tasks_of(self.tasks)
         held_out = load_held_out(self.held_out)
         examples = read(tasks)
-        texts = rows.write_lines(job.out / "text.jsonl", ({"text": text} for text in self._texts()))
+        texts = rows.write_lines(job.out / "text.jsonl", ({"text": text} for text in self._texts(job.seed)))
         if LITTLE_WORLD in self.text:
             from tunesmith.littleworld import clozes
 
@@ -118,12 +118,12 @@ class Build(Stage):
             templates_per_task=templates,
         )
 
-    def _texts(self) -> Iterator[str]:
+    def _texts(self, seed: int) -> Iterator[str]:
         for place in self.text:
             if place == LITTLE_WORLD:
-                from tunesmith.littleworld import statements
+                from tunesmith.littleworld import passages
 
-                yield from (statement.text for statement in statements())
+                yield from passages(seed)
             else:
                 yield from _texts_of(Path(place).expanduser())
 

@@ -100,4 +100,11 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
         stores[TEXT] = training.text_store(job, fmt, rows.texts(job.inputs[stage.data]), stage.train.row_length)
         shares[TEXT] = stage.rehearsal
     info = training.fit(job, str(base), "sft", stores, shares, stage.train, base, fmt)
-    return {**info, "asked": shares, "tasks": len(counts), "rows": sum(counts.values()), "too_long": aside}
+    return {
+        **info,
+        "asked": shares,
+        "tasks": len(counts),
+        "rows": sum(counts.values()),
+        "rows_of": counts,
+        "too_long": aside,
+    }

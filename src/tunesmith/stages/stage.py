@@ -20,15 +20,21 @@ inside ``run``, so that checking a recipe takes no time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 from tunesmith.registry import Registry
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
 
 
 class Settings(BaseModel):
@@ -67,6 +73,14 @@ class Job:
         """One line on what is being done now."""
         self.console.print(f"      [dim]{text}[/]", highlight=False)
 
+    @contextmanager
+    def progress(self, text: str) -> Iterator[Progress]:
+        """A bar with the time left, for work that counts itself."""
+        columns = (TextColumn(f"      {text}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with RichProgress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
 
 class Stage(Settings):
     """The settings that all stages share."""
@@ -89,6 +103,3 @@ class Stage(Settings):
 
 
 KINDS: Registry[type[Stage]] = Registry("Stage kind")
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""

@@ -104,6 +104,7 @@ def fit(
         "precision": result.precision,
         "resumed_from": result.resumed_from,
         "realised": dict(result.realised),
+        "documents": result.documents,
         "left_out": dict(result.left_out),
     }
 

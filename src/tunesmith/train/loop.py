@@ -66,6 +66,8 @@ class TrainResult:
     left_out: Mapping[str, int]
     """Rows of each source that teach nothing under this objective."""
     precision: str
+    documents: int = 0
+    """Drawn in this process."""
 
 
 def train(
@@ -202,6 +204,7 @@ def train(
             padding=1 - tokens / slots if slots else 0.0,
             resumed_from=start,
             realised={k: v / max(1, sum(drawn.values())) for k, v in drawn.items()},
+            documents=sum(drawn.values()),
             left_out={k: int((~mask).sum()) for k, mask in usable.items()},
             precision=str(dtype).removeprefix("torch."),
         )

@@ -1,0 +1,89 @@
+"""The ``curve`` stage: how far does a model generalise, for more and more of what it is trained on?
+
+Clusters of tasks, or wordings of each task, are cut to ``points``; a model is tuned for each as the recipe's own
+tuning stage does it, and asked about new clusters and tasks. A smaller point is part of a larger one. Finished points
+are kept, so that a curve that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tunesmith.stages import rows, training
+from tunesmith.stages.build import Build, load_held_out, load_tasks_of
+from tunesmith.stages.evaluate import NEW, open_model
+from tunesmith.stages.sft import Sft, tune
+from tunesmith.stages.stage import KINDS, From, Job, Stage
+
+if TYPE_CHECKING:
+    from tunesmith.data.build import Built
+
+TITLES = {
+    "clusters": ("More clusters of tasks", "clusters trained on"),
+    "templates": ("More wordings of each task", "templates per task"),
+}
+
+
+@KINDS.add("curve")
+class CurveStage(Stage):
+    """Tune on more and more, and ask the same each time."""
+
+    like: Annotated[str, From(("sft",))] = Field(description="The tuning stage whose settings and model are used.")
+    vary: Literal["clusters", "templates"] = Field(description="What there is more and more of.")
+    points: list[int] = Field(min_length=2, description="How many of them, for each model.")
+
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "stages/training.py", "stages/sft.py", "evals", "data")
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        from tunesmith.data.examples import read
+
+        like = job.stages[self.like]
+        assert isinstance(like, Sft)
+        build = job.stages[like.data]
+        assert isinstance(build, Build)
+        tasks, held_out = load_tasks_of(build.tasks), load_held_out(build.held_out)
+        examples = read(tasks)
+        points: list[dict[str, Any]] = []
+        for count in self.points:
+            folder = job.out / f"{self.vary}_{count}"
+            done = folder / "point.json"
+            if not done.exists():
+                job.step(f"{count} {self.vary}")
+                clusters = count if self.vary == "clusters" else None
+                templates = count if self.vary == "templates" else None
+                built = build.build(tasks, held_out, examples, job.seed, clusters=clusters, templates=templates)
+                rows.write_json(done, self._point(job, like, built, count))
+            points += json.loads(done.read_text(encoding="utf-8"))
+        title, label = TITLES[self.vary]
+        rows.write_json(job.out / "curve.json", {"title": title, "x_label": label, "points": points})
+        return {"points": len(points)}
+
+    def _point(self, job: Job, like: Sft, built: Built, count: int) -> list[dict[str, Any]]:
+        from tunesmith.evals.suite import ask, over_wordings, rate
+
+        folder = job.out / f"{self.vary}_{count}"
+        part = Job(job.id, folder, job.seed, self._inputs(job, like), job.console, job.stages, job.history)
+        tune(like, part, [c for group in built.train.values() for c in group])
+        model_dir = training.model_folder(folder)
+        fmt, model = training.open_format(model_dir), open_model(folder)
+        found: list[dict[str, Any]] = []
+        for level in NEW:
+            asked = [c for c in built.held_out[level] if c.metric == "exact_match"]
+            if not asked:
+                continue
+            records = ask(model, fmt, {level: asked}, name=str(count), rank=False)
+            spread = over_wordings(records)
+            lower, upper, median = spread.lower, spread.upper, spread.median
+            point = {"x": count, "rate": asdict(rate(records)), "level": level}
+            found.append({**point, "lower": lower, "upper": upper, "median": median})
+        return found
+
+    @staticmethod
+    def _inputs(job: Job, like: Sft) -> dict[str, Any]:
+        """The folders that the tuning stage itself would read; they stand beside this stage's."""
+        return {name: job.out.parent / name for name in (like.model, like.data)}

@@ -1,0 +1,117 @@
+"""The ``report`` stage: one page and one JSON file from the answers and from what the other stages said of themselves.
+
+Both stand in the stage's folder and, for whoever opens the run, beside the stages: ``runs/<name>/report.html``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from tunesmith.stages import rows, training
+from tunesmith.stages.evaluate import ANSWERS, Evaluate
+from tunesmith.stages.stage import KINDS, From, Job, Stage
+
+if TYPE_CHECKING:
+    from tunesmith.evals.mask import Drawn
+    from tunesmith.evals.report import Curve, LossCurve, MixtureRow
+
+
+@KINDS.add("report")
+class Report(Stage):
+    """Write the report."""
+
+    data: Annotated[str, From(("build",))] = Field(description="The build stage.")
+    scores: Annotated[str, From(("eval",))] = Field(description="The eval stage.")
+    curves: Annotated[list[str], From(("curve",), optional=True)] = Field(
+        default_factory=list, description="Curve stages; those that run under --full only are left out without it."
+    )
+    title: str = Field(default="How far does it generalise?", description="The headline of the page.")
+
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals")
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        from tunesmith.data.split import SplitProof
+        from tunesmith.evals.report import HeldOutView, ReportData, write_report
+        from tunesmith.evals.suite import read_records
+        from tunesmith.stages.run import machine
+
+        build = job.inputs[self.data]
+        asked = job.stages[self.scores]
+        assert isinstance(asked, Evaluate)
+        proof = f"{self.data}/proof.instruction.json"
+        data = ReportData(
+            title=self.title,
+            records=read_records(job.inputs[self.scores] / ANSWERS),
+            ablation={format: format for format in asked.ablation},
+            curves=[_curve(job.inputs[name]) for name in self.curves if name in job.inputs],
+            losses=_losses(job),
+            masks=_masks(job, asked, build),
+            held_out=HeldOutView.of(SplitProof.load(build / "proof.instruction.json"), proof),
+            ledger=json.loads((build / "ledger.json").read_text(encoding="utf-8"))["instruction"],
+            mixture=_mixture(job, asked),
+            run={"machine": machine(), "seed": job.seed, "stages": _stages(job)},
+        )
+        page = write_report(job.out, data)
+        for file in (page, job.out / "report.json"):
+            shutil.copyfile(file, job.out.parent / file.name)
+        return {"page": str(page), "answers": len(data.records)}
+
+
+def _stages(job: Job) -> dict[str, Any]:
+    return {
+        id: {name: state[name] for name in ("kind", "seconds", "peak_mb", "info")} for id, state in job.history.items()
+    }
+
+
+def _losses(job: Job) -> list[LossCurve]:
+    from tunesmith.evals.report import LossCurve
+
+    files = {id: job.out.parent / id / "metrics.jsonl" for id in job.history}
+    return [LossCurve.load(id, file) for id, file in files.items() if file.exists()]
+
+
+def _masks(job: Job, asked: Evaluate, build: Path, count: int = 4) -> list[Drawn]:
+    """A few training conversations as the model sees them: long, short, in both languages, whatever comes first."""
+    from tunesmith.evals.mask import Drawn, tokens_of
+
+    fmt = training.open_format(training.model_folder(job.inputs[asked.tuned]))
+    every = rows.train(build, "instruction")
+    kinds: dict[tuple[str, int], Any] = {}
+    for conversation in every:
+        kinds.setdefault((conversation.language, len(conversation.messages)), conversation)
+    chosen: Sequence[Any] = list(kinds.values())[:count]
+    return [Drawn(c.id, tokens_of(fmt, fmt.encode(c))) for c in chosen]
+
+
+def _mixture(job: Job, asked: Evaluate) -> list[MixtureRow]:
+    """What the tuned model was to see of each task, and what it saw."""
+    from tunesmith.evals.report import MixtureRow
+
+    info = job.history.get(asked.tuned, {}).get("info", {})
+    wanted, realised, counts = info.get("asked", {}), info.get("realised", {}), info.get("rows_of", {})
+    draws = info.get("documents", 0)
+    return [
+        MixtureRow(
+            name,
+            int(counts.get(name, 0)),
+            float(share),
+            float(realised.get(name, 0.0)),
+            draws * float(realised.get(name, 0.0)) / counts[name] if counts.get(name) else None,
+        )
+        for name, share in wanted.items()
+    ]
+
+
+def _curve(folder: Path) -> Curve:
+    from tunesmith.evals.report import Curve, CurvePoint
+    from tunesmith.evals.stats import Interval
+
+    value = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
+    points = tuple(CurvePoint(**{**p, "rate": Interval(**p["rate"])}) for p in value["points"])
+    return Curve(value["title"], value["x_label"], points, value.get("note", ""))
