@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from tunesmith.littleworld.world import LANGUAGES, statements
 
 LONGEST = 3
-COPIES = 4
+COPIES = 2
 _BETWEEN = {"en": " ", "zh": ""}
 
 

@@ -107,7 +107,8 @@ class Packed:
                 Group(
                     len(tiles),
                     size,
-                    *(torch.from_numpy(x).to(device) for x in (np.maximum(flat, 0), padded)),
+                    torch.from_numpy(np.maximum(flat, 0)).to(device),
+                    torch.from_numpy(padded).to(device),
                     mask[:, None].to(device),
                 )
             )
@@ -263,7 +264,7 @@ def packed_attention(
     for g in packed.groups:
         qg, kg, vg = (_tile(x, g) for x in (q, k, v))
         mask = g.mask == 0
-        if windowed:
+        if windowed and sliding_window is not None:
             i = torch.arange(g.size, device=q.device)
             mask = mask & (i[:, None] - i < sliding_window)
         og = nn.functional.scaled_dot_product_attention(

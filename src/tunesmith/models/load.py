@@ -55,10 +55,13 @@ def load_model(
         config = load_config(source)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-        return model.to(dtype)
+            make: Any = AutoModelForCausalLM
+            model = make.from_config(config, attn_implementation=attention)
+        make = model
+        moved: PreTrainedModel = make.to(dtype)
+        return moved
     path = Path(source)
-    looks_local = isinstance(source, Path) or path.is_absolute() or os.sep in str(source) and path.parent.exists()
+    looks_local = isinstance(source, Path) or path.is_absolute() or (os.sep in str(source) and path.parent.exists())
     if looks_local and not (path / "config.json").exists():
         near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else None
         hint = f" Did you mean {path.parent / near}?" if near else ""
@@ -84,7 +87,8 @@ def save_model(
     try:
         if stop_ids:
             stops = sorted(int(i) for i in stop_ids)
-            base = model.generation_config or GenerationConfig()
+            make: Any = GenerationConfig
+            base = model.generation_config or make()
             base.eos_token_id = stops if len(stops) > 1 else stops[0]
             model.generation_config = base
         model.save_pretrained(part)
@@ -111,9 +115,10 @@ def _config_of(fields: Mapping[str, Any]) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.for_model(kind, **values)
     except ValueError:
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+        from transformers.models.auto import configuration_auto
 
-        near = nearest(kind, CONFIG_MAPPING_NAMES)
+        known: Any = configuration_auto
+        near = nearest(kind, known.CONFIG_MAPPING_NAMES)
         hint = f" Did you mean {near!r}?" if near else ""
         raise TrainError(f"Architecture {kind!r} is not known to transformers.{hint}") from None
     unknown = [k for k in values if k not in type(config)().to_dict()]

@@ -9,6 +9,8 @@ what the model itself says (``check``).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -23,7 +25,8 @@ class Policy:
     """A causal language model that is trained or scored on packed documents."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        head = model.get_output_embeddings()
+        asked: Any = model
+        head = asked.get_output_embeddings()
         if not isinstance(head, nn.Linear) or model.base_model is model:
             raise TrainError(f"{type(model).__name__} is not a causal language model with a linear output layer.")
         self.model = model
@@ -63,7 +66,7 @@ class Policy:
         logits are compared with the model's own forward on one document.
         """
         was_training = self.model.training
-        self.model.eval()
+        self.model.train(False)
         try:
             vocabulary = self.head.weight.shape[0]
             generator = torch.Generator().manual_seed(0)

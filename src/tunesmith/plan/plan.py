@@ -31,7 +31,7 @@ class Item(NamedTuple):
     """One document: row ``index`` of the store ``source``."""
 
     source: str
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's own method of that name is not needed
 
 
 Row = tuple[Item, ...]
@@ -105,9 +105,7 @@ class Plan:
         # A stretch at least as long as the longest row holds the beginning of one: no batch is empty.
         if not any(batch_tokens * s.rate >= longest[s.name] for s in self._streams):
             need = min(int(np.ceil(longest[s.name] / float(s.rate))) for s in self._streams)
-            raise DataError(
-                f"batch_tokens {batch_tokens} is too small for rows this long; {need} or more is wanted."
-            )
+            raise DataError(f"batch_tokens {batch_tokens} is too small for rows this long; {need} or more is wanted.")
 
     def batch(self, step: int) -> tuple[Row, ...]:
         """The rows of global batch ``step``, counted from 0."""

@@ -80,9 +80,7 @@ class TokenStore:
         except FileNotFoundError:
             raise DataError(f"{folder} holds no encoded rows (no store.json). Encode the data first.") from None
         if about["version"] != _VERSION:
-            raise DataError(
-                f"{folder} has layout {about['version']}, this version reads {_VERSION}. Encode it again."
-            )
+            raise DataError(f"{folder} has layout {about['version']}, this version reads {_VERSION}. Encode it again.")
         return cls(
             np.load(folder / "ids.npy", mmap_mode="r"),
             np.load(folder / "learn.npy", mmap_mode="r"),
@@ -113,9 +111,7 @@ class TokenStore:
         return counts
 
 
-def _digest(
-    ids: NDArray[np.int32], learn: NDArray[np.bool_], offsets: NDArray[np.int64], names: Sequence[str]
-) -> str:
+def _digest(ids: NDArray[np.int32], learn: NDArray[np.bool_], offsets: NDArray[np.int64], names: Sequence[str]) -> str:
     h = hashlib.blake2b(digest_size=16)
     for array in (ids, np.packbits(learn), offsets):
         h.update(array.tobytes())

@@ -1,6 +1,4 @@
-"""Training: objectives, the loop that knows none of them by name, optimizers, checkpoints."""
+"""Training: objectives, the loop that knows none of them by name, optimizers, checkpoints.
 
-from tunesmith.train.loop import TrainResult, train
-from tunesmith.train.settings import TrainSettings
-
-__all__ = ["TrainResult", "TrainSettings", "train"]
+``from tunesmith.train.loop import train``. Nothing is imported here, so that settings can be checked without torch.
+"""

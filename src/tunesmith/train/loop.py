@@ -34,8 +34,8 @@ from tunesmith.plan import Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint
 from tunesmith.train.batch import Batch
 from tunesmith.train.lock import run_lock
-from tunesmith.train.malloc import keep_freed_memory
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
+from tunesmith.train.malloc import keep_freed_memory
 from tunesmith.train.objective import OBJECTIVES, Objective
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Optimizer, Weights, compute_dtype, rate_at
@@ -114,7 +114,8 @@ def train(
         if tokenizer_dir is None and isinstance(model, str | Path) and Path(model).is_dir():
             tokenizer_dir = model
 
-        net = load_model(model, seed=seed_of(settings.seed, "weights")).to(device)
+        net: Any = load_model(model, seed=seed_of(settings.seed, "weights"))
+        net = net.to(device)
         biggest = max(int(store.ids.max()) for name, store in sources.items() if shares[name])
         if biggest >= net.get_input_embeddings().num_embeddings:
             raise TrainError(
@@ -143,9 +144,7 @@ def train(
         tokens = slots = 0
         drawn = dict.fromkeys(sources, 0)
         began = time.perf_counter()
-        log = RunLog(
-            out, start=start, steps=settings.steps, title=objective, progress=progress, on_event=on_event
-        )
+        log = RunLog(out, start=start, steps=settings.steps, title=objective, progress=progress, on_event=on_event)
 
         def save(step: int) -> None:
             extra = {"losses": history, "threads": torch.get_num_threads()}
@@ -157,9 +156,7 @@ def train(
             for step in range(start, settings.steps):
                 lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay)
                 torch.manual_seed(seed_of(settings.seed, "step", step))
-                batches = [
-                    goal.batch(rows, sources, device) for rows in _cut(plan.batch(step), rows_at_once)
-                ]
+                batches = [goal.batch(rows, sources, device) for rows in _cut(plan.batch(step), rows_at_once)]
                 try:
                     loss = accumulate(policy, goal, batches, weights)
                     norm = float(weights.clip(settings.clip))
@@ -357,7 +354,7 @@ def _save_result(
     stop_ids: Sequence[int],
 ) -> None:
     weights.to_master()
-    policy.model.eval()
+    policy.model.train(False)
     save_model(policy.model, result.model_dir, tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
     values = {**asdict(result), "model_dir": "model"}
     part = out / ".result.json"

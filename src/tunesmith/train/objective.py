@@ -38,9 +38,7 @@ class Objective(Protocol):
     def usable(self, source: TokenStore) -> NDArray[np.bool_]:
         """Which rows of a source teach anything; the others are left out and counted."""
 
-    def batch(
-        self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str
-    ) -> Batch:
+    def batch(self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str) -> Batch:
         """Lay rows out for one forward pass."""
 
     def weight(self, batch: Batch) -> float:

@@ -110,7 +110,7 @@ class Weights:
 
     def clip(self, limit: float) -> Tensor:
         """The norm of the gradient, which is scaled down to ``limit`` if longer (0: only measured)."""
-        norm = torch.linalg.vector_norm(self.grad)
+        norm: Tensor = torch.linalg.vector_norm(self.grad)
         if limit and float(norm) > limit:
             self.grad.mul_(limit / norm)
         return norm

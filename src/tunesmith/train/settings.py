@@ -31,7 +31,8 @@ class TrainSettings(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled decay of matrices; others are not decayed.")
     clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="bf16 computes in bfloat16 and keeps float32 weights; auto: where the machine is fast at it."
+        "auto",
+        description="bf16 computes in bfloat16 and keeps float32 weights; auto: where that is fast.",
     )
     save_every: int = Field(200, ge=1, description="Steps between checkpoints: what a kill can cost at most.")
     seed: int = Field(0, description="Order of the data, fresh weights and dropout follow from it.")

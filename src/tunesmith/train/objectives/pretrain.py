@@ -21,9 +21,7 @@ class Pretrain:
         mask: NDArray[np.bool_] = source.lengths > 1
         return mask
 
-    def batch(
-        self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str
-    ) -> Batch:
+    def batch(self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str) -> Batch:
         return collate(rows, sources, learn_all=True, device=device)
 
     def weight(self, batch: Batch) -> float:

@@ -21,9 +21,7 @@ class Sft:
         mask: NDArray[np.bool_] = source.learned > 0
         return mask
 
-    def batch(
-        self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str
-    ) -> Batch:
+    def batch(self, rows: Sequence[Row], sources: Mapping[str, TokenStore], device: torch.device | str) -> Batch:
         return collate(rows, sources, device=device)
 
     def weight(self, batch: Batch) -> float:

@@ -1,0 +1,102 @@
+"""Packed computation says what each document alone says, and no document sees another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, PreTrainedModel
+
+from tunesmith.models.attention import Packed
+from tunesmith.models.head import linear_cross_entropy
+from tunesmith.models.load import load_model
+from tunesmith.models.policy import Policy
+
+SMALL = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+LENGTHS = [7, 1, 40, 90, 3, 12, 90]
+
+
+def make(kind: str = "llama") -> PreTrainedModel:
+    return load_model(AutoConfig.for_model(kind, **SMALL), seed=1)
+
+
+def loss_and_grads(policy: Policy, documents: list[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
+    policy.model.zero_grad()
+    ids = torch.cat(documents)
+    packed = Packed.of([len(d) for d in documents])
+    starts = torch.tensor([0, *torch.tensor([len(d) for d in documents]).cumsum(0).tolist()[:-1]])
+    at = torch.ones(len(ids), dtype=torch.bool)
+    at[starts] = False
+    where = at.nonzero()[:, 0]
+    if len(where) == 0:
+        return 0.0, []
+    total = policy.token_loss(policy.hidden(ids, packed)[where - 1], ids[where])
+    total.backward()
+    return float(total.detach()), [p.grad.clone() for p in policy.model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "mistral"])
+def test_packed_is_unpacked(kind: str) -> None:
+    torch.manual_seed(0)
+    policy = Policy(make(kind))
+    documents = [torch.randint(61, (n,)) for n in LENGTHS]
+    packed_loss, packed_grads = loss_and_grads(policy, documents)
+    alone = [loss_and_grads(policy, [d]) for d in documents]
+    assert packed_loss == pytest.approx(sum(x for x, _ in alone), rel=1e-6)
+    for i, grad in enumerate(packed_grads):
+        summed = sum(grads[i] for _, grads in alone if grads)
+        assert (grad - summed).norm() <= 1e-5 * grad.norm()
+
+
+def test_it_is_what_the_model_itself_says() -> None:
+    torch.manual_seed(0)
+    model = make()
+    ids = torch.randint(61, (50,))
+    with torch.no_grad():
+        want = model(input_ids=ids[None]).logits[0]
+        got = Policy(model).logits(ids, Packed.of([50]))
+    assert torch.allclose(want, got, atol=1e-5)
+
+
+def test_documents_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    policy = Policy(make())
+    ids = torch.randint(61, (sum(LENGTHS),))
+    packed = Packed.of(LENGTHS)
+    before = policy.logits(ids, packed)
+    start = 0
+    for n in LENGTHS:
+        changed = ids.clone()
+        changed[start : start + n] = (changed[start : start + n] + 1) % 61
+        after = policy.logits(changed, packed)
+        others = torch.ones(len(ids), dtype=torch.bool)
+        others[start : start + n] = False
+        assert torch.equal(before[others], after[others])
+        assert not torch.equal(before[~others], after[~others])
+        start += n
+
+
+@pytest.mark.parametrize("cap", [0.0, 5.0])
+def test_cross_entropy_against_plain_in_float64(cap: float) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(300, 16, dtype=torch.float64, requires_grad=True)
+    head = nn.Linear(16, 97, dtype=torch.float64)
+    targets = torch.randint(97, (300,))
+    inputs = [hidden, head.weight, head.bias]
+    ours = linear_cross_entropy(hidden, head.weight, targets, head.bias, cap)
+    got = torch.autograd.grad(ours, inputs)
+    logits = head(hidden)
+    logits = cap * torch.tanh(logits / cap) if cap else logits
+    plain = nn.functional.cross_entropy(logits, targets, reduction="sum")
+    want = torch.autograd.grad(plain, inputs)
+    assert float(ours) == pytest.approx(float(plain), rel=1e-12)
+    for a, b in zip(got, want, strict=True):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)

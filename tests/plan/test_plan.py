@@ -1,0 +1,94 @@
+"""The plan: a pure function from a step to its documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tunesmith.errors import DataError, UnknownName
+from tunesmith.plan import Plan, TokenStore
+from tunesmith.types import EncodedMany
+
+
+def plan(seed: int = 3, **settings: int) -> Plan:
+    rng = np.random.default_rng(0)
+    lengths = {"a": rng.integers(5, 60, 300), "b": rng.integers(5, 60, 100)}
+    values = {"batch_tokens": 1024, "row_length": 256, "steps": 60, **settings}
+    return Plan(lengths, {"a": 0.7, "b": 0.3}, seed=seed, **values)
+
+
+def test_a_batch_depends_on_nothing_but_its_number() -> None:
+    forwards = [plan().batch(s) for s in range(60)]
+    other = plan()
+    assert [other.batch(s) for s in reversed(range(60))] == forwards[::-1]
+    assert plan(seed=4).batch(0) != forwards[0]
+
+
+def test_every_row_is_seen_once_before_any_is_seen_twice() -> None:
+    seen: Counter[tuple[str, int]] = Counter()
+    for s in range(60):
+        for row in plan().batch(s):
+            seen.update((i.source, i.index) for i in row)
+            for name, rows in (("a", 300), ("b", 100)):
+                counts = [seen[name, i] for i in range(rows)]
+                # The draw may stand in the middle of a batch, so one batch may hold the end and the next beginning.
+                assert max(counts) - min(counts) <= 2
+    for name, rows in (("a", 300), ("b", 100)):
+        counts = [seen[name, i] for i in range(rows)]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_shares_are_those_asked_for() -> None:
+    report = plan(steps=400).report()
+    assert report.realised["a"] == pytest.approx(0.7, abs=0.01)
+    assert report.tokens == pytest.approx(400 * 1024, rel=0.001)
+
+
+def test_rows_are_within_bounds() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 60, 300)
+    p = Plan({"a": lengths}, {"a": 1.0}, seed=0, batch_tokens=2048, row_length=512, steps=20)
+    for s in range(20):
+        for row in p.batch(s):
+            assert 0 < sum(int(lengths[i.index]) for i in row) <= 512
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"row_length": 20}, "Rows are longer than row_length 20"),
+        ({"batch_tokens": 8}, "too small for rows this long"),
+    ],
+)
+def test_what_cannot_be_is_said(change: dict[str, int], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        plan(**change)
+
+
+def test_a_share_of_nothing() -> None:
+    lengths = {"text": np.full(10, 5)}
+    with pytest.raises(UnknownName, match="Did you mean 'text'"):
+        Plan(lengths, {"txet": 1.0}, seed=0, batch_tokens=64, row_length=16, steps=1)
+
+
+def encoded(rows: list[list[int]]) -> EncodedMany:
+    ids = np.array([i for r in rows for i in r], np.int32)
+    offsets = np.r_[0, np.cumsum([len(r) for r in rows])].astype(np.int64)
+    return EncodedMany(ids, np.ones(len(ids), np.bool_), offsets, np.arange(len(rows)))
+
+
+def test_a_store_comes_back_as_it_was(tmp_path: Path) -> None:
+    made = TokenStore.write(tmp_path / "s", encoded([[1, 2, 3], [4, 5]]), ["first", "second"])
+    again = TokenStore.open(tmp_path / "s")
+    assert again.digest == made.digest and list(again.names) == ["first", "second"]
+    assert again[1].ids.tolist() == [4, 5]
+    assert again[0].learn.tolist() == [False, True, True]  # nothing comes before the first token
+    assert TokenStore.of(encoded([[1, 2, 3], [4, 6]])).digest != made.digest
+
+
+def test_an_empty_row_is_refused() -> None:
+    with pytest.raises(DataError, match="empty"):
+        TokenStore.of(encoded([[1], []]))
