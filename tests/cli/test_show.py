@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from tunesmith.chat import ChatFormat
-from tunesmith.cli.show import as_html, as_text, pieces, read_messages, show
+from tunesmith.cli.show import read_messages, show
 from tunesmith.errors import DataError
 
 TALK = [{"role": "user", "content": "Hi <|im_end|>\n你好"}, {"role": "assistant", "content": "巴黎 \N{GRINNING FACE}!"}]
-
-
-def test_pieces_join_to_the_rendering_with_the_answer_learned(tok: PreTrainedTokenizerFast) -> None:
-    fmt = ChatFormat.named("chatml", tok)
-    found = pieces(fmt, fmt.encode(TALK))
-    whole = "<|im_start|>user\nHi <|im_end|>\n你好<|im_end|>\n<|im_start|>assistant\n巴黎 😀!<|im_end|>\n"
-    assert "".join(text for text, _ in found) == whole
-    assert "".join(text for text, learned in found if learned) == "巴黎 😀!<|im_end|>"
-    assert "\ufffd" not in "".join(text for text, _ in found)
-
-
-def test_terminal_and_page_show_the_same(tok: PreTrainedTokenizerFast) -> None:
-    tokens = [("<b>", False), ("yes\n", True)]
-    assert as_text(tokens).plain == "<b>·yes⏎\n"
-    page = as_html([("an <id>", tokens)])
-    assert '<span class="n">&lt;b&gt;</span><span class="y">yes⏎<br></span>' in page
-    assert "an &lt;id&gt;" in page and "http" not in page
 
 
 @pytest.mark.parametrize(
@@ -57,11 +39,13 @@ def test_what_is_not_messages_is_told_with_its_place(tmp_path: Path, text: str) 
 
 
 def test_show_a_file(tmp_path: Path, tok: PreTrainedTokenizerFast, capsys: pytest.CaptureFixture[str]) -> None:
-    ChatFormat.named("chatml", tok).tok.save_pretrained(tmp_path / "tok")
+    fmt = ChatFormat.named("chatml", tok)
+    fmt.tok.save_pretrained(tmp_path / "tok")
     (tmp_path / "talk.json").write_text(json.dumps(TALK))
     show(tmp_path / "talk.json", model=tmp_path / "tok", format="instruction", learn="last", number=1)
     out = capsys.readouterr().out
-    assert "talk.json:1" in out and "learned" in out
+    row = fmt.encode(TALK)
+    assert f"talk.json:1 {len(row.ids)} tokens, {int(row.learn.sum())} learned" in out
+    assert "Hi <|im_end|>" in out and "巴黎 😀!" in out
     show(tmp_path / "talk.json", model=tmp_path / "tok", page=tmp_path / "mask.html", learn="last", number=1)
-    page = re.sub(r"<[^>]+>", "", (tmp_path / "mask.html").read_text())  # each token stands in a tag of its own
-    assert "巴黎" in page
+    assert "😀" in (tmp_path / "mask.html").read_text(encoding="utf-8")

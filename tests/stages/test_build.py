@@ -7,40 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.stages.conftest import ROWS
 from tunesmith.errors import DataError
 from tunesmith.stages import rows
 from tunesmith.stages.build import Build
 from tunesmith.stages.stage import Job
 from tunesmith.types import Conversation, Message, Source
-
-TASK = """\
-task: {task}
-cluster: {cluster}
-language: en
-name: my_{task}
-reader: jsonl
-path: rows.jsonl
-id: animal
-input: [animal]
-answer: {answer}
-templates:
-  - {{id: ask, instruction: "What {task} has the {{{{ animal }}}}?", target: "{{{{ {answer} }}}}"}}
-  - {{id: tell, instruction: "Tell me the {task} of the {{{{ animal }}}}.", target: "{{{{ {answer} }}}}"}}
-"""
-ROWS = [("cow", "moo", "barn"), ("dog", "woof", "kennel"), ("cat", "meow", "sofa"), ("hen", "cluck", "coop")]
-
-
-@pytest.fixture
-def tasks(tmp_path: Path) -> Path:
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    lines = (json.dumps({"animal": a, "sound": s, "home": h}) for a, s, h in ROWS)
-    (folder / "rows.jsonl").write_text("\n".join(lines))
-    (folder / "sound.en.yaml").write_text(TASK.format(task="sound", cluster="noise", answer="sound"))
-    (folder / "home.en.yaml").write_text(TASK.format(task="home", cluster="places", answer="home"))
-    (tmp_path / "held_out.yaml").write_text("clusters: [places]\nwordings: {sound.en: [tell]}\n")
-    (tmp_path / "text.txt").write_text("The cow says moo.\n\nThe dog says woof.\n")
-    return folder
 
 
 def built(tmp_path: Path, tasks: Path, **settings: object) -> Path:

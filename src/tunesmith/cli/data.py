@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tunesmith.data.task import Task
+    from tunesmith.types import Conversation, SetAside
 
 app = typer.Typer(help="Look at tasks, their templates, and rows as the model will see them.", no_args_is_help=True)
 
@@ -16,6 +19,7 @@ Tasks = Annotated[
     list[Path] | None, typer.Option("--tasks", "-t", help="Task files or folders of them. Default: the little world.")
 ]
 TaskId = Annotated[str, typer.Argument(help="The task's id, such as capital.en.", metavar="TASK")]
+Format = Annotated[str, typer.Option("--format", "-f", help="How the task is put: instruction, name or none.")]
 
 
 def load(places: list[Path] | None) -> list[Task]:
@@ -41,6 +45,8 @@ def tasks(
     from rich.console import Console
     from rich.table import Table
 
+    from tunesmith.data.examples import read
+    from tunesmith.data.preview import task_lines
     from tunesmith.errors import UnknownName
 
     found = load(places)
@@ -48,42 +54,45 @@ def tasks(
     if cluster is not None and cluster not in clusters:
         raise UnknownName("Cluster", cluster, clusters)
     shown = [task for task in found if cluster in (None, task.cluster)]
-    table = Table("cluster", "task", "templates", "metric", box=None, pad_edge=False)
-    for task in sorted(shown, key=lambda task: (task.cluster, task.id)):
-        table.add_row(task.cluster, task.id, str(len(task.templates)), task.metric)
+    table = Table("cluster", "task", "rows", "templates", "of kinds", "metric", box=None, pad_edge=False)
+    for line in task_lines(shown, read(shown)):
+        kinds = ", ".join(line.kinds)
+        table.add_row(line.cluster, line.id, str(line.examples), str(line.templates), kinds, line.metric)
     Console().print(table)
     typer.echo(f"{len(shown)} tasks in {len({task.cluster for task in shown})} clusters.")
 
 
 @app.command()
-def templates(task: TaskId, places: Tasks = None) -> None:
-    """Show the templates of a task.
+def templates(task: TaskId, places: Tasks = None, format: Format = "instruction") -> None:
+    """Show the templates of a task, each with a row that it puts into words.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
         tunesmith data templates capital.en
+        tunesmith data templates capital.en --format name
     """
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
+    from tunesmith.data.examples import read
+    from tunesmith.data.preview import template_lines
     from tunesmith.data.task import find_task
 
     found = find_task(load(places), task)
-    table = Table("template", "kind", "words", box=None, pad_edge=False)
-    for template in found.templates:
-        words = "\n".join(f"{turn.role}: {turn.text}" for turn in template.messages)
-        table.add_row(template.name, template.kind, Text(words))
-    Console().print(table)
+    console = Console(highlight=False)
+    for line in template_lines(found, read([found]), format):
+        console.print(f"[bold]{line.id}[/] [dim]{line.kind}, {line.source}[/]")
+        for role, source in line.turns:
+            console.print(f"  {role}: {source}", style="dim", markup=False)
+        _print(line.sample, console)
 
 
 @app.command()
 def sample(
     task: TaskId,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many rows.")] = 3,
-    template: Annotated[str | None, typer.Option("--template", help="Only this template. Default: in turn.")] = None,
-    format: Annotated[str, typer.Option("--format", "-f", help="instruction, name or none.")] = "instruction",
-    shots: Annotated[int, typer.Option("--shots", min=0, help="So many answered examples before the question.")] = 0,
+    template: Annotated[str | None, typer.Option("--template", help="Only in this wording.")] = None,
+    format: Format = "instruction",
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other rows.")] = 0,
     places: Tasks = None,
 ) -> None:
     """Put rows of a task into words, as the model will see them.
@@ -91,29 +100,31 @@ def sample(
     [bold]Examples[/]
 
         tunesmith data sample capital.en
-        tunesmith data sample capital.zh --template what_is --shots 2
+        tunesmith data sample capital.zh --template flight -n 5
         tunesmith data sample capital.en --format name
     """
     from rich.console import Console
 
     from tunesmith.data.examples import read
+    from tunesmith.data.preview import sample_rows
     from tunesmith.data.task import find_task
-    from tunesmith.data.template import Unrenderable, render, wordings
+    from tunesmith.types import SetAside
 
     found = find_task(load(places), task)
-    examples = read([found]).examples[found.id]
-    words = (found.template(template),) if template else wordings(found, format)
     console = Console(highlight=False)
-    for i, example in enumerate(examples[:number]):
-        before = [other for other in examples if other.group != example.group][:shots]
-        try:
-            conversation = render(example, words[i % len(words)], found, before)
-        except Unrenderable as error:
-            console.print(f"{example.id}: {error}", style="yellow", markup=False)
-            continue
-        console.print(conversation.id, style="bold", markup=False)
-        for message in conversation.messages:
-            style = "green" if message is conversation.messages[-1] else None
-            console.print(f"  {message.role}: {message.content}", style=style, markup=False)
-        if conversation.options:
-            console.print(f"  options: {' | '.join(conversation.options)}", style="dim", markup=False)
+    for row in sample_rows(found, read([found]), count=number, format=format, template=template, seed=seed):
+        console.print(row.row if isinstance(row, SetAside) else row.id, style="bold", markup=False)
+        _print(row, console)
+
+
+def _print(row: Conversation | SetAside, console: Console) -> None:
+    from tunesmith.types import SetAside
+
+    if isinstance(row, SetAside):
+        console.print(f"  set aside: {row.reason}", style="yellow", markup=False)
+        return
+    for message in row.messages:
+        style = "green" if message is row.messages[-1] else None
+        console.print(f"  {message.role}: {message.content}", style=style, markup=False)
+    if row.options:
+        console.print(f"  options: {' | '.join(row.options)}", style="dim", markup=False)

@@ -5,22 +5,14 @@ The ids and the mask come from the encoder that training uses, so what is shown 
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from tunesmith.chat import ChatFormat
-    from tunesmith.types import Conversation, Encoded
-
-Piece = tuple[str, bool]
-"""A token as text, and whether it is learned."""
+    from tunesmith.types import Conversation
 
 
 def show(
@@ -40,7 +32,7 @@ def show(
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many examples.")] = 3,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page instead of printing.")] = None,
 ) -> None:
-    """Show the tokens of examples: the learned ones in green, the rest of them grey.
+    """Show the tokens of examples, and which of them are learned.
 
     [bold]Examples[/]
 
@@ -52,6 +44,7 @@ def show(
     from rich.console import Console
 
     from tunesmith.errors import UnknownName
+    from tunesmith.evals.mask import Drawn, mask_html, mask_text, tokens_of
     from tunesmith.stages.training import open_format
 
     if learn not in ("last", "all", "marked"):
@@ -59,17 +52,18 @@ def show(
     conversations, tokenizer = _find(what, model, search, format, number)
     fmt = open_format(tokenizer, chat)
     shown = [(c, row) for c in conversations for row in fmt.encode_turns(c, learn)]  # type: ignore[arg-type]
+    drawn = [Drawn(c.id, tokens_of(fmt, row)) for c, row in shown]
     if page:
-        page.write_text(as_html([(c.id, pieces(fmt, row)) for c, row in shown]), encoding="utf-8")
+        page.write_text(mask_html(drawn), encoding="utf-8")
         typer.echo(f"Written: {page}")
         return
-    console = Console()
-    for conversation, row in shown:
-        taught = int(row.learn.sum())
-        console.print(f"[bold]{conversation.id}[/] [dim]{len(row.ids)} tokens, {taught} learned[/]", highlight=False)
-        console.print(as_text(pieces(fmt, row)))
+    console = Console(highlight=False)
+    for example, (_, row) in zip(drawn, shown, strict=True):
+        console.print(example.title, style="bold", markup=False, end=" ")
+        console.print(f"{len(row.ids)} tokens, {int(row.learn.sum())} learned", style="dim")
+        console.print(mask_text(example.tokens))
         console.print()
-    console.print("[black on green]learned[/] [dim]not learned[/]   a line between tokens: ·", highlight=False)
+    console.print("[bold black on bright_yellow]learned[/]  read only  [dim cyan]control token[/]")
 
 
 def _find(
@@ -129,59 +123,3 @@ def read_messages(file: Path) -> list[Conversation]:
             ) from None
         found.append(Conversation(turns, id=f"{file.name}:{number}", source=Source(str(file), number)))
     return found
-
-
-def pieces(fmt: ChatFormat, row: Encoded) -> list[Piece]:
-    """Tokens as text. Letters that are spread over several tokens (Chinese, often) are shown as one piece."""
-    found: list[Piece] = []
-    waiting: list[int] = []
-    ids: Sequence[int] = row.ids.tolist()
-    for i, (id, learned) in enumerate(zip(ids, row.learn.tolist(), strict=True)):
-        waiting.append(id)
-        text = fmt.decode(waiting, controls=True)
-        last = i + 1 == len(ids) or bool(row.learn[i + 1]) != learned
-        if last or "\ufffd" not in text or len(waiting) == 4:
-            found.append((text, learned))
-            waiting = []
-    return found
-
-
-def as_text(tokens: Sequence[Piece]) -> Text:
-    """For the terminal."""
-    from rich.text import Text
-
-    out = Text()
-    for text, learned in tokens:
-        visible = text.replace("\n", "⏎\n")
-        out.append(visible, "black on green" if learned else "bright_black")
-        if not visible.endswith("\n"):
-            out.append("·", "dim")
-    return out
-
-
-def as_html(examples: Sequence[tuple[str, Sequence[Piece]]]) -> str:
-    """One page that needs nothing else."""
-    body = []
-    for name, tokens in examples:
-        spans = "".join(
-            f'<span class="{"y" if learned else "n"}">{html.escape(text).replace(chr(10), "⏎<br>")}</span>'
-            for text, learned in tokens
-        )
-        body.append(f"<h2>{html.escape(name)}</h2>\n<p>{spans}</p>")
-    return _PAGE.replace("BODY", "\n".join(body))
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>What is learned</title>
-<style>
-body { font: 16px/1.9 ui-monospace, monospace; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color-scheme: light dark }
-h1, h2 { font-family: system-ui, sans-serif } h2 { font-size: 1rem; margin-top: 2rem }
-span { border-radius: 3px; padding: 1px 2px; margin: 0 1px; white-space: pre-wrap }
-.y { background: #2e9e4f; color: #fff } .n { background: #8883; }
-</style>
-<h1>What is learned</h1>
-<p><span class="y">learned</span> <span class="n">not learned</span></p>
-BODY
-</html>
-"""

@@ -67,7 +67,8 @@ class CurveStage(Stage):
         from tunesmith.evals.suite import ask, over_wordings, rate
 
         folder = job.out / f"{self.vary}_{count}"
-        part = Job(job.id, folder, job.seed, self._inputs(job, like), job.console, job.stages, job.history)
+        inputs = {name: job.folder(name) for name in (like.model, like.data)}
+        part = Job(job.id, folder, job.seed, inputs, job.console, job.stages, job.history)
         tune(like, part, [c for group in built.train.values() for c in group])
         model_dir = training.model_folder(folder)
         fmt, model = training.open_format(model_dir), open_model(folder)
@@ -82,8 +83,3 @@ class CurveStage(Stage):
             point = {"x": count, "rate": asdict(rate(records)), "level": level}
             found.append({**point, "lower": lower, "upper": upper, "median": median})
         return found
-
-    @staticmethod
-    def _inputs(job: Job, like: Sft) -> dict[str, Any]:
-        """The folders that the tuning stage itself would read; they stand beside this stage's."""
-        return {name: job.out.parent / name for name in (like.model, like.data)}

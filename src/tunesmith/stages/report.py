@@ -80,7 +80,7 @@ def _masks(job: Job, asked: Evaluate, build: Path, count: int = 4) -> list[Drawn
     """A few training conversations as the model sees them: long, short, in both languages, whatever comes first."""
     from tunesmith.evals.mask import Drawn, tokens_of
 
-    fmt = training.open_format(training.model_folder(job.out.parent / asked.tuned))
+    fmt = training.open_format(training.model_folder(job.folder(asked.tuned)))
     every = rows.train(build, "instruction")
     kinds: dict[tuple[str, int], Any] = {}
     for conversation in every:

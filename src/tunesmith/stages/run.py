@@ -76,7 +76,7 @@ def run(
     ran: list[Ran] = []
     done: dict[str, dict[str, Any]] = {}
     with run_lock(folder):
-        write_json(folder / RUN, _run_info(recipe, done))
+        write_json(folder / RUN, _run_info(recipe, folder))
         for number, id in enumerate(wanted, 1):
             stage = recipe.stages[id]
             out = folder / id
@@ -122,8 +122,7 @@ def run(
                 f"{clock(time.monotonic() - start)} so far",
                 highlight=False,
             )
-            write_json(folder / RUN, _run_info(recipe, done))
-        write_json(folder / RUN, _run_info(recipe, done))
+            write_json(folder / RUN, _run_info(recipe, folder))
     return RunResult(folder, tuple(ran), time.monotonic() - start)
 
 
@@ -319,7 +318,9 @@ def _listing(out: Path) -> dict[str, int]:
     }
 
 
-def _run_info(recipe: Recipe, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _run_info(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What ``stages.json`` says: the recipe as it was read, and every stage that is finished on disk."""
+    finished = {id: state for id in recipe.stages if (state := read_state(folder / id)) is not None}
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -328,7 +329,7 @@ def _run_info(recipe: Recipe, done: Mapping[str, Mapping[str, Any]]) -> dict[str
         "machine": machine(),
         "stages": {
             id: {name: state[name] for name in ("kind", "key", "seconds", "peak_mb", "info")}
-            for id, state in done.items()
+            for id, state in finished.items()
         },
         "settings": {id: stage.model_dump(mode="json") for id, stage in recipe.stages.items()},
         "text": recipe.text,

@@ -69,6 +69,10 @@ class Job:
     history: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What the earlier stages of this run took and returned: their ``stage.json``."""
 
+    def folder(self, name: str) -> Path:
+        """Where a reference of any stage leads: another stage's folder, or one that is not a stage."""
+        return self.out.parent / name if name in self.stages else Path(name).expanduser()
+
     def step(self, text: str) -> None:
         """One line on what is being done now."""
         self.console.print(f"      [dim]{text}[/]", highlight=False)

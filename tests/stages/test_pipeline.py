@@ -1,0 +1,82 @@
+"""All stages in small, end to end: nothing is learned in so few steps, but everything is written, read and reused."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tunesmith import recipe
+from tunesmith.cli.chat import open_talk
+from tunesmith.cli.folders import open_folder
+from tunesmith.errors import RecipeError
+from tunesmith.models.generate import GREEDY
+from tunesmith.stages import run as runner
+
+RECIPE = """\
+name: small
+stages:
+  build: {{kind: build, tasks: [{tasks}], text: [{place}/text.txt], held_out: {place}/held_out.yaml,
+          formats: [instruction, none], shots: [0, 1]}}
+  tokenizer: {{kind: tokenizer, data: build, vocab_size: 300}}
+  pretrain:
+    kind: pretrain
+    data: build
+    tokenizer: tokenizer
+    model: {{model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2,
+            num_key_value_heads: 2, max_position_embeddings: 256}}
+    train: {{steps: 4, batch_tokens: 128, row_length: 128}}
+  tune: &tune {{kind: sft, model: pretrain, data: build, rehearsal: 0.3,
+                train: {{steps: 4, batch_tokens: 256, row_length: 256}}}}
+  bare: {{<<: *tune, format: none}}
+  eval: {{kind: eval, data: build, base: pretrain, tuned: tune, ablation: {{none: bare}}, shots: [0, 1],
+          max_new_tokens: 9}}
+  curve: {{kind: curve, full: true, like: tune, vary: templates, points: [1, 2]}}
+  report: {{kind: report, data: build, scores: eval, curves: [curve]}}
+result: tune
+"""
+
+
+def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two templates are trained on, so that a curve over templates has two points.
+    task = tasks / "sound.en.yaml"
+    task.write_text(task.read_text() + '  - {id: say, instruction: "Say: {{ animal }}.", target: "{{ sound }}"}\n')
+    loaded = recipe.parse(RECIPE.format(tasks=tasks, place=tmp_path))
+    out = tmp_path / "runs" / "small"
+
+    def go(full: bool = False) -> dict[str, bool]:
+        result = runner.run(loaded, folder=out, full=full, console=Console(file=io.StringIO()))
+        return {stage.id: stage.reused for stage in result.stages}
+
+    assert not any(go().values())
+    found = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    asked = {(row["model"], row["level"], row["format"], row["shots"]) for row in found["results"]}
+    for level in ("seen", "wording", "cluster"):
+        for model in ("base", "tuned"):
+            assert {(model, level, "instruction", 0), (model, level, "instruction", 1)} <= asked
+    assert {("none", "cluster", "instruction", 0), ("none", "cluster", "none", 0)} <= asked
+    assert set(found["run"]["stages"]) == {"build", "tokenizer", "pretrain", "tune", "bare", "eval"}
+    assert "<script src" not in (out / "report.html").read_text(encoding="utf-8")
+
+    assert all(go().values())
+    assert [id for id, reused in go(full=True).items() if not reused] == ["curve", "report"]
+    points = json.loads((out / "curve" / "curve.json").read_text())["points"]
+    assert [p["x"] for p in points] == [1, 2]
+
+    opened = open_folder(out)
+    assert opened.folder == out / "tune" / "model"
+    assert opened.stage_of_kind("build") == out / "build"
+    assert open_folder(out / "pretrain").folder == out / "pretrain" / "model"
+    assert isinstance("".join(open_talk(out, None, GREEDY, 3).answer("What sound has the cow?")), str)
+
+
+def test_a_run_without_its_model_says_how_to_go_on(tmp_path: Path, tasks: Path) -> None:
+    loaded = recipe.parse(RECIPE.format(tasks=tasks, place=tmp_path), "my.yaml")
+    runner.run(loaded, folder=tmp_path / "run", only=["build"], console=Console(file=io.StringIO()))
+    with pytest.raises(
+        RecipeError, match=r"has not come as far as its model \(tune\). Go on with: tunesmith run my.yaml"
+    ):
+        open_folder(tmp_path / "run")
