@@ -205,7 +205,7 @@ class Document:
         return "\n".join([f"{count} in {self.file}", *rows])
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """The safe loader, which also reads ``1e-3`` as the number that everyone means (YAML 1.2)."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def show(
     what: Annotated[Path, typer.Argument(help="A run folder, or a JSON / JSON lines file with messages.")],
     search: Annotated[
-        str | None, typer.Argument(help="Show the examples whose id holds this text. Default: the first few.")
+        str | None, typer.Argument(help="Show the examples whose id holds this text. Default: some from all over.")
     ] = None,
     model: Annotated[
         Path | None,
@@ -36,7 +36,7 @@ def show(
 
     [bold]Examples[/]
 
-        tunesmith show runs/quickstart                        [dim]the first training examples[/]
+        tunesmith show runs/quickstart                        [dim]some training examples[/]
         tunesmith show runs/quickstart capital -n 1           [dim]one about capitals[/]
         tunesmith show runs/quickstart --html mask.html       [dim]as a page[/]
         tunesmith show talk.json -m runs/quickstart           [dim]your own messages, as JSON[/]
@@ -91,7 +91,8 @@ def _find(
         found = [c for c in found if search in c.id]
         if not found:
             raise DataError(f"No example of {what} has {search!r} in its id. Ids look like {', '.join(ids[:3])}.")
-    return found[:number], tokenizer
+        return found[:number], tokenizer
+    return found[:: max(1, len(found) // number)][:number], tokenizer  # from all over, not one task's
 
 
 def read_messages(file: Path) -> list[Conversation]:

@@ -186,7 +186,7 @@ def _find(relation: str) -> Relation:
 def _relation(path: Path, root: Path, problems: list[str]) -> Relation:
     """One facts file. Problems are collected, with their lines, and the caller raises."""
     text = path.read_text(encoding="utf-8")
-    node = yaml.compose(text, Loader=_Loader)
+    node: Any = yaml.compose(text, Loader=_Loader)
     data: dict[str, Any] = yaml.load(text, Loader=_Loader)
     where = path.relative_to(root).as_posix()
     lines = [row.start_mark.line + 1 for key, rows in node.value if key.value == "facts" for row in rows.value]

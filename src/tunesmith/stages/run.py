@@ -9,6 +9,8 @@ See docs/design/stages.md.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -28,7 +30,7 @@ from rich.console import Console
 from tunesmith.errors import RecipeError, UnknownName
 from tunesmith.recipe import Recipe, references
 from tunesmith.stages.rows import write_json
-from tunesmith.stages.stage import Job
+from tunesmith.stages.stage import Job, Stage
 from tunesmith.train.lock import run_lock
 
 DONE = "stage.json"
@@ -75,6 +77,9 @@ def run(
     start = time.monotonic()
     ran: list[Ran] = []
     done: dict[str, dict[str, Any]] = {}
+    for id in wanted:  # before anything runs, so that a file edited meanwhile is not taken for the code that ran
+        for room in code_of(recipe.stages[id]):
+            digest_code(room)
     with run_lock(folder):
         write_json(folder / RUN, _run_info(recipe, folder))
         for number, id in enumerate(wanted, 1):
@@ -100,6 +105,7 @@ def run(
                 if name not in recipe.stages or name in done
             }
             job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done))
+            give_back_memory()
             reset_peak()
             began = time.monotonic()
             info = stage.run(job)
@@ -185,14 +191,19 @@ def key_parts(recipe: Recipe, id: str, keys: Mapping[str, str]) -> dict[str, Any
                 inputs[name] = keys[name]
         else:
             inputs[name] = digest_folder(Path(name).expanduser())
-    own = type(stage).__module__.removeprefix("tunesmith.").replace(".", "/") + ".py"
     return {
         "seed": recipe.seed,
         "settings": _flat(settings),
         "inputs": inputs,
-        "code": {room: digest_code(room) for room in (own, "types.py", *stage.rooms)},
+        "code": {room: digest_code(room) for room in code_of(stage)},
         "files": {str(path): digest_file(path) for path in stage.files()},
     }
+
+
+def code_of(stage: Stage) -> tuple[str, ...]:
+    """The rooms and files of the package that the result of a stage depends on: its own file is one."""
+    own = type(stage).__module__.removeprefix("tunesmith.").replace(".", "/") + ".py"
+    return (own, "types.py", *stage.rooms)
 
 
 def _flat(value: Any, above: str = "") -> dict[str, Any]:
@@ -355,6 +366,13 @@ def _version(package: str) -> str:
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def give_back_memory() -> None:
+    """Give what earlier stages have freed back to the system, so that peaks do not add up (glibc keeps it)."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> None:
