@@ -79,7 +79,7 @@ class Evaluate(Stage):
 
         model = open_model(job.inputs[stage])
         found: list[Record] = []
-        for asked in ("instruction", format):
+        for asked in dict.fromkeys(("instruction", format)):
             questions = rows.held_out(build, asked)
             new: dict[Level, list[Conversation]] = {level: questions[level] for level in NEW if level in questions}
             with job.progress(f"tuned on {format}, asked by {asked}") as tell:
