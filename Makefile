@@ -39,14 +39,15 @@ lint: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(PEERS_STAMP): pyproject.toml
+$(PEERS_STAMP): Makefile
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off -e . "trl>=1.0,<2"
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off \
+		"torch>=2.9,<2.14" "transformers>=5.0,<6" "trl>=1.0,<2"
 	touch $@
 
-# The benchmarks run both sides, so they run where the peers are.
-bench: $(PEERS_STAMP)
-	for file in benchmarks/*.py; do echo "== $$file"; $(PEERS)/bin/python $$file || exit 1; done
+# Each file runs both sides, the peers in their own environment, and ends with one line of JSON.
+bench: $(STAMP) $(PEERS_STAMP)
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf runs build .pytest_cache .mypy_cache .ruff_cache

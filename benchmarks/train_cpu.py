@@ -1,0 +1,362 @@
+"""How fast a small model is tuned on CPU: tunesmith and TRL, the same model, rows and loss.
+
+    python benchmarks/train_cpu.py [--turns 3] [--steps 4] [--peer-python .venv-peers/bin/python]
+
+A Llama of 13M parameters with a vocabulary of 32k starts from the same weights on both sides and learns the answers of
+T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own loop, packing and default attention:
+
+- tunesmith: `train(..., "sft", ...)`;
+- TRL: `SFTTrainer` with packing, assistant-only loss and no gradient checkpointing (it would be slower).
+
+Every setting runs in a process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL
+also one and four packed rows in a forward pass; after the first turn the fastest setting of each side goes on. Sides take
+turns and medians count. Tokens are real ones, never padding. First of all the loss of the same untrained model on the
+same conversations is compared in float32. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from encode import GENERATION, ROOT, gpt2_style, t0_conversations
+
+MODEL = {
+    "model_type": "llama",
+    "vocab_size": 32_000,
+    "hidden_size": 256,
+    "intermediate_size": 688,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 1024,
+    "tie_word_embeddings": True,
+}
+LENGTH = 1024
+ROWS_A_STEP = 4
+COMPARED = 24
+"""Conversations whose loss is compared."""
+LEARNING_RATE = 3e-4
+PACKAGES = {"tunesmith": ("tunesmith", "torch", "transformers"), "trl": ("trl", "torch", "transformers", "accelerate")}
+
+
+def peak_mb() -> float:
+    """Peak memory of this process alone."""
+    try:
+        # ru_maxrss would also count what the parent held when it forked us.
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def speed(times: list[float], tokens: list[int]) -> dict[str, float]:
+    """Tokens a second from the end of the first step, which warms up, to the end of the last."""
+    return {"rate": sum(tokens[1:]) / (times[-1] - times[0]), "tokens": sum(tokens), "peak_mb": peak_mb()}
+
+
+class Tunesmith:
+    """Our side of the comparison, in the process of one setting."""
+
+    def __init__(self, folder: Path, precision: str) -> None:
+        from transformers import AutoTokenizer
+
+        from tunesmith.chat import ChatFormat
+        from tunesmith.plan import TokenStore
+
+        self.folder, self.precision = folder, precision
+        fmt = ChatFormat.named("chatml", AutoTokenizer.from_pretrained(folder))
+        self.store = TokenStore.of(fmt.encode_many(conversations(folder), max_length=LENGTH))
+
+    def loss(self) -> dict[str, float]:
+        import torch
+
+        from tunesmith.models.load import load_model
+        from tunesmith.models.policy import Policy
+        from tunesmith.plan import Item
+        from tunesmith.train.objectives.sft import Sft
+
+        batch = Sft().batch([tuple(Item("t0", i) for i in range(COMPARED))], {"t0": self.store}, "cpu")
+        with torch.no_grad():
+            total = Sft().loss(Policy(load_model(self.folder)), batch).total
+        return {"loss": float(total) / batch.learned, "learned": batch.learned}
+
+    def train(self, turn: int, steps: int) -> dict[str, float]:
+        from tunesmith.train.loop import train
+        from tunesmith.train.settings import TrainSettings
+
+        settings = TrainSettings.model_validate(
+            {
+                "steps": steps,
+                "batch_tokens": ROWS_A_STEP * LENGTH,
+                "row_length": LENGTH,
+                "optimizer": "adamw",
+                "lr": LEARNING_RATE,
+                "precision": self.precision,
+                "save_every": 10**6,
+                "seed": turn,
+            }
+        )
+        times: list[float] = []
+        tokens: list[int] = []
+
+        def note(event: Any) -> None:
+            times.append(time.perf_counter())
+            tokens.append(event.tokens)
+
+        out = self.folder / f"ours.{self.precision}.{turn}"
+        train(self.folder, "sft", {"t0": self.store}, {"t0": 1.0}, settings, out, on_event=note, progress=False)
+        return speed(times, tokens)
+
+
+class TRL:
+    """The other side, in the peers' environment."""
+
+    def __init__(self, folder: Path, precision: str, rows_at_once: int) -> None:
+        import datasets
+        from transformers import AutoTokenizer
+
+        datasets.disable_progress_bars()
+        datasets.disable_caching()
+        self.folder, self.precision, self.rows_at_once = folder, precision, rows_at_once
+        self.tok = AutoTokenizer.from_pretrained(folder)
+        self.tok.chat_template = GENERATION
+        self.tok.pad_token = self.tok.eos_token
+
+    def _trainer(self, rows: list[list[dict[str, str]]], seed: int, steps: int) -> Any:
+        import datasets
+        import torch
+        import trl
+        from transformers import AutoModelForCausalLM
+
+        args = trl.SFTConfig(
+            output_dir=str(self.folder / "trl"),
+            assistant_only_loss=True,
+            packing=True,
+            max_length=LENGTH,
+            per_device_train_batch_size=self.rows_at_once,
+            gradient_accumulation_steps=ROWS_A_STEP // self.rows_at_once,
+            gradient_checkpointing=False,
+            max_steps=steps,
+            learning_rate=LEARNING_RATE,
+            bf16=self.precision == "bf16",
+            use_cpu=True,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            seed=seed,
+        )
+        return trl.SFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32),
+            args=args,
+            train_dataset=datasets.Dataset.from_list([{"messages": m} for m in rows]),
+            processing_class=self.tok,
+        )
+
+    def loss(self) -> dict[str, float]:
+        import torch
+
+        trainer = self._trainer(conversations(self.folder)[:COMPARED], 0, 1)
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(trainer.train_dataset))])
+        learned = int((batch["labels"] != -100).sum())
+        with torch.no_grad():
+            return {"loss": float(trainer.compute_loss(trainer.model, batch)), "learned": learned}
+
+    def train(self, turn: int, steps: int) -> dict[str, float]:
+        from transformers import TrainerCallback
+
+        trainer = self._trainer(conversations(self.folder), turn, steps)
+        times: list[float] = []
+        tokens: list[int] = []
+        original = trainer.training_step
+
+        def counted(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            # Packed rows are laid end to end without padding; should that change, padding is not to be counted.
+            mask = inputs.get("attention_mask")
+            tokens[-1] += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+            return original(model, inputs, *args, **kwargs)
+
+        class Clock(TrainerCallback):  # type: ignore[misc]
+            def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+                tokens.append(0)
+
+            def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+                times.append(time.perf_counter())
+
+        trainer.training_step = counted
+        trainer.add_callback(Clock())
+        trainer.train()
+        return speed(times, tokens)
+
+
+def conversations(folder: Path) -> list[list[dict[str, str]]]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").open(encoding="utf-8")]
+
+
+def serve(folder: Path, side: str, precision: str, rows_at_once: int) -> None:
+    """Run one setting: a JSON command a line on stdin, an answer a line on stdout."""
+    runner = Tunesmith(folder, precision) if side == "tunesmith" else TRL(folder, precision, rows_at_once)
+    for line in sys.stdin:
+        command = json.loads(line)
+        answer = runner.loss() if command["do"] == "loss" else runner.train(command["turn"], command["steps"])
+        about = {"versions": {n: metadata.version(n) for n in PACKAGES[side]}, "threads": threads()}
+        print("ANSWER " + json.dumps({**answer, **about}), flush=True)
+
+
+def threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+@dataclass
+class Setting:
+    """A process that trains one way, and how fast it was."""
+
+    side: str
+    precision: str
+    rows_at_once: int
+    command: list[str]
+    rates: list[float] = field(default_factory=list)
+    peak_mb: float = 0.0
+    about: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.side}, {self.precision}, {self.rows_at_once} of {ROWS_A_STEP} rows at once"
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    def ask(self, **what: Any) -> dict[str, Any]:
+        if self.process is None:
+            quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=quiet,
+            )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("ANSWER "):
+                answer: dict[str, Any] = json.loads(line[7:])
+                self.about = {k: answer[k] for k in ("versions", "threads")}
+                return answer
+        raise SystemExit(f"{self} stopped; run it by hand: {' '.join(self.command)} <<< '{json.dumps(what)}'")
+
+    def take_turn(self, turn: int, steps: int) -> None:
+        answer = self.ask(do="train", turn=turn, steps=steps)
+        self.rates.append(answer["rate"])
+        self.peak_mb = answer["peak_mb"]
+        print(f"{turn + 1}. {self}: {answer['rate']:,.0f} tokens/s, peak {self.peak_mb:,.0f} MB", flush=True)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
+
+
+def prepare(folder: Path, rows: int) -> None:
+    """Conversations, tokenizer and the weights that both sides start from."""
+    from transformers.utils import logging
+
+    from tunesmith.models.load import load_model
+
+    logging.disable_progress_bar()
+    found = t0_conversations(max(rows, 12_000))
+    with (folder / "rows.jsonl").open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(c) + "\n" for c in found[:rows])
+    load_model(MODEL, seed=0).save_pretrained(folder)
+    # 31,998 and the two delimiters of ChatML.
+    tok = gpt2_style((m["content"] for c in found[:12_000] for m in c), MODEL["vocab_size"] - 2)
+    tok.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tok.save_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1500, help="conversations to train on")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4, help="steps of a turn; the first is not counted")
+    parser.add_argument("--peer-python", default=str(ROOT / ".venv-peers/bin/python"))
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        folder, side, precision, rows_at_once = args.serve
+        serve(Path(folder), side, precision, int(rows_at_once))
+        return
+
+    with tempfile.TemporaryDirectory() as name:
+        print("making the tokenizer and the model ...", flush=True)
+        prepare(Path(name), args.rows)
+
+        def setting(side: str, precision: str, rows_at_once: int) -> Setting:
+            python = sys.executable if side == "tunesmith" else args.peer_python
+            command = [python, __file__, "--serve", name, side, precision, str(rows_at_once)]
+            return Setting(side, precision, rows_at_once, command)
+
+        ours = [setting("tunesmith", precision, ROWS_A_STEP) for precision in ("fp32", "bf16")]
+        theirs = [setting("trl", precision, n) for precision in ("fp32", "bf16") for n in (1, ROWS_A_STEP)]
+        losses = [side[0].ask(do="loss") for side in (ours, theirs)]
+        for side in (ours, theirs):
+            side[0].stop()  # a fresh process has a peak memory of its own
+        difference = abs(losses[0]["loss"] - losses[1]["loss"])
+        print(f"loss on the same batch: tunesmith {losses[0]['loss']:.7f}, trl {losses[1]['loss']:.7f}", flush=True)
+        if losses[0]["learned"] != losses[1]["learned"] or not difference <= 1e-4:
+            raise SystemExit(f"the sides do not compute the same: {losses}")
+
+        for each in (ours[0], *theirs[:2], ours[1], *theirs[2:]):
+            each.take_turn(0, args.steps)
+        best = [max(side, key=lambda s: s.rate) for side in (ours, theirs)]
+        for each in ours + theirs:
+            if each not in best:
+                each.stop()
+        for turn in range(1, args.turns):
+            for each in best:
+                each.take_turn(turn, args.steps)
+        for each in best:
+            each.stop()
+
+    fast, peer = best
+    result = {
+        "benchmark": "train_cpu",
+        "tunesmith_tokens_per_s": round(fast.rate),
+        "trl_tokens_per_s": round(peer.rate),
+        "ratio": round(fast.rate / peer.rate, 2),
+        "tunesmith_peak_mb": round(fast.peak_mb),
+        "trl_peak_mb": round(peer.peak_mb),
+        "memory_ratio": round(fast.peak_mb / peer.peak_mb, 2),
+        "loss": {"tunesmith": losses[0]["loss"], "trl": losses[1]["loss"], "difference": difference},
+        "settings": {"model": MODEL, "max_length": LENGTH, "rows_a_step": ROWS_A_STEP, "optimizer": "adamw"},
+        "counted": [str(fast), str(peer)],
+        "tried": {str(s): {"tokens_per_s": round(s.rate), "peak_mb": round(s.peak_mb)} for s in ours + theirs},
+        "turns": args.turns,
+        "steps": args.steps,
+        "cores": os.cpu_count(),
+        "ours": fast.about,
+        "peer": peer.about,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
