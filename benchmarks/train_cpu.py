@@ -10,8 +10,8 @@ T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own loop, pack
 
 Every setting runs in a process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL
 also one and four packed rows in a forward pass; after the first turn the fastest setting of each side goes on. Sides
-take turns and medians count. Tokens are real ones, never padding. First of all the loss of the same untrained model on the
-same conversations is compared in float32. The last line is one JSON object.
+take turns and medians count. Tokens are real ones, never padding. First of all the loss of the same untrained model on
+the same conversations is compared in float32. The last line is one JSON object.
 """
 
 from __future__ import annotations
