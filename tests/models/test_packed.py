@@ -100,3 +100,14 @@ def test_cross_entropy_against_plain_in_float64(cap: float) -> None:
     assert float(ours) == pytest.approx(float(plain), rel=1e-12)
     for a, b in zip(got, want, strict=True):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_only_attention_works_on_padding() -> None:
+    policy = Policy(make())
+    width, inner, kv = 32, 48, 16
+    matrices = 2 * (2 * width * width + 2 * width * kv + 3 * width * inner)
+    # Two tiles of 64 slots with 4 empty slots in one, and a document of 90 in a tile of 96.
+    all_work, idle = policy.work(Packed.of([40, 24, 60, 90]))
+    assert idle == (4 * 64 + 6 * 96) * 2 * 2 * width
+    assert all_work == 214 * matrices + (2 * 64**2 + 96**2) * 2 * 2 * width
+    assert policy.work(Packed.of([40, 24]))[1] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.stages.conftest import ROWS
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, RecipeError
 from tunesmith.stages import rows
 from tunesmith.stages.build import Build
 from tunesmith.stages.stage import Job
@@ -54,6 +54,31 @@ def test_the_files_of_the_user_are_in_the_key(tmp_path: Path, tasks: Path) -> No
     stage = Build(kind="build", tasks=[str(tasks)], text=["littleworld", str(tmp_path / "text.txt")])
     names = {path.name for path in stage.files()}
     assert names == {"rows.jsonl", "sound.en.yaml", "home.en.yaml", "text.txt"}
+
+
+def test_data_outside_the_task_folder_are_in_the_key_too(tmp_path: Path, tasks: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tasks / "rows.jsonl").rename(tmp_path / "data" / "animals.jsonl")
+    for file in tasks.glob("*.yaml"):
+        file.write_text(file.read_text().replace("path: rows.jsonl", "path: ../data/animals.jsonl"))
+    stage = Build(kind="build", tasks=[str(tasks)], text=[str(tmp_path / "text.txt")])
+    assert {path.name for path in stage.files()} >= {"animals.jsonl"}
+
+
+def test_an_unknown_metric_is_told_before_anything_runs(tmp_path: Path, tasks: Path) -> None:
+    file = tasks / "home.en.yaml"
+    file.write_text(file.read_text() + "metric: exact_mach\n")
+    stage = Build(kind="build", tasks=[str(tasks)])
+    with pytest.raises(RecipeError, match=r"home\.en\.yaml:13: .*exact_mach.*exact_match"):
+        stage.files()
+
+
+def test_questions_about_one_fact_are_one_group(tmp_path: Path, tasks: Path) -> None:
+    out = built(tmp_path, tasks)
+    groups = rows.groups(out, "instruction")
+    asked = {c.id for many in rows.held_out(out, "instruction").values() for c in many}
+    assert asked <= set(groups)
+    assert len(set(groups.values())) < len(groups)
 
 
 def test_a_conversation_comes_back_from_its_line() -> None:

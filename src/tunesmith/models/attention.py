@@ -1,7 +1,7 @@
 """Attention for documents laid end to end, so that no document sees another and hardly a slot is padded.
 
-A model runs on flat tokens ``[1, T]``. Everything but attention looks at one token at a time and needs no
-padding. Attention gathers the documents into square tiles: short ones several to a tile of 64 slots, longer ones
+A model runs on flat tokens ``[1, T]``. Everything but attention looks at one token at a time and computes no
+padding at all. Attention gathers the documents into square tiles: short ones several to a tile of 64 slots, longer ones
 one to a tile of their own length. A mask, made once for all layers, keeps them causal and apart; cost grows with
 the square of a document's length, never of the row's.
 
@@ -65,9 +65,14 @@ class Packed:
         return sum(self.lengths)
 
     @property
-    def slots(self) -> int:
-        """Token slots that attention computes; above ``tokens`` by its padding."""
-        return sum(g.tiles * g.size for g in self.groups)
+    def pairs(self) -> int:
+        """(query, key) pairs that attention computes."""
+        return sum(g.tiles * g.size**2 for g in self.groups)
+
+    @property
+    def idle_pairs(self) -> int:
+        """Those of ``pairs`` whose query is no token: attention's padding."""
+        return sum(len(g.padded) * g.size for g in self.groups)
 
     def cast(self, dtype: torch.dtype) -> Packed:
         """The same with masks in the type that the model computes in."""

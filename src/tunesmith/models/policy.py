@@ -33,6 +33,11 @@ class Policy:
         self.head = head
         self.trunk: nn.Module = model.base_model
         self._cap = float(getattr(model.config, "final_logit_softcapping", None) or 0.0)
+        config: Any = model.config.get_text_config()
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._work_of_pair = 2 * config.num_hidden_layers * config.num_attention_heads * width
+        embeddings = {id(p) for m in self.trunk.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+        self._work_of_token = sum(p.numel() for p in self.trunk.parameters() if p.ndim > 1 and id(p) not in embeddings)
         model.set_attn_implementation(attention.NAME)
 
     def hidden(self, ids: Tensor, packed: Packed) -> Tensor:
@@ -45,6 +50,11 @@ class Policy:
         )
         last: Tensor = out.last_hidden_state[0]
         return last
+
+    def work(self, packed: Packed) -> tuple[int, int]:
+        """(all, idle) multiplications of the trunk. Its layers see tokens only; attention's tiles have empty slots."""
+        pairs = packed.pairs * self._work_of_pair
+        return packed.tokens * self._work_of_token + pairs, packed.idle_pairs * self._work_of_pair
 
     def token_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy of the ids ``targets`` [M] at hidden states [M, H]."""

@@ -57,7 +57,9 @@ class Build(Stage):
             Path(place).expanduser() for place in (*self.tasks, *self.text, self.held_out) if place != LITTLE_WORLD
         ]
         inside = [sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place] for place in places]
-        return [file for files in inside for file in files]
+        own = [place for place in self.tasks if place != LITTLE_WORLD]
+        read = [v for task in load_tasks_of(own) for v in task.settings.values() if isinstance(v, Path)] if own else []
+        return list(dict.fromkeys([*(file for files in inside for file in files), *read]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.examples import read
@@ -132,10 +134,10 @@ def load_tasks_of(places: Sequence[str]) -> list[Task]:
     """The tasks of files, folders, and ``littleworld``."""
     from tunesmith import littleworld
     from tunesmith.data.task import load_tasks
+    from tunesmith.evals.metrics import METRICS
 
-    return load_tasks(
-        [file for place in places for file in (littleworld.task_files() if place == LITTLE_WORLD else [place])]
-    )
+    files = [file for place in places for file in (littleworld.task_files() if place == LITTLE_WORLD else [place])]
+    return load_tasks(files, metrics=list(METRICS))
 
 
 def load_held_out(place: str) -> HeldOut:

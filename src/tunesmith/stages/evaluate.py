@@ -63,6 +63,7 @@ class Evaluate(Stage):
                         name=name,
                         shots=shots,
                         max_new_tokens=self.max_new_tokens,
+                        groups=rows.groups(build, "instruction"),
                         progress=tell,
                     )
             if self.cloze and (build / "cloze.jsonl").exists():
@@ -91,6 +92,7 @@ class Evaluate(Stage):
                     format=asked,
                     max_new_tokens=self.max_new_tokens,
                     rank=False,
+                    groups=rows.groups(build, asked),
                     progress=tell,
                 )
         return found

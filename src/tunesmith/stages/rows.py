@@ -2,7 +2,8 @@
 
 build/text.jsonl                       {"text": ...}                      what a base is pretrained on
 build/train.<format>.jsonl             a conversation a line              what is tuned on
-build/held_out.<format>.jsonl          the same, with its "level"         what is asked
+build/held_out.<format>.<shots>.jsonl  the same, with its "level"         what is asked
+build/proof.<format>.json              what stands on which side          groups of questions
 """
 
 from __future__ import annotations
@@ -99,6 +100,14 @@ def held_out(build: Path, format: str, shots: int = 0) -> dict[Level, list[Conve
     for value in _lines(held_out_file(build, format, shots)):
         levels.setdefault(value["level"], []).append(from_json(value))
     return levels
+
+
+def groups(build: Path, format: str) -> dict[str, str]:
+    """By its id, the group of each row: questions of one group are no independent evidence."""
+    from tunesmith.data.split import SplitProof
+
+    proof = SplitProof.load(build / f"proof.{format}.json")
+    return {row.id: row.group for rows in (proof.train, *proof.held_out.values()) for row in rows}
 
 
 def corpus(build: Path) -> Iterator[str]:

@@ -94,7 +94,8 @@ def fit(
         stop_ids=sorted(fmt.stop_ids),
     )
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
-    job.step(f"loss {result.loss:.3f}, {result.tokens_per_second:,.0f} tokens/s, {100 * result.padding:.1f} % padding")
+    speed, padding = f"{result.tokens_per_second:,.0f} tokens/s", f"{100 * result.padding:.1f} % of the work on padding"
+    job.step(f"loss {result.loss:.3f}, {speed}, {padding}")
     return {
         "steps": result.steps,
         "loss": result.loss,

@@ -27,7 +27,7 @@ class StepEvent:
     tokens: int
     learned: int
     padding: float
-    """Token slots that were computed for nobody, as a share (only attention has any)."""
+    """Share of the model's work that was done for no token (only attention has any)."""
     tokens_per_second: float
     """Over the last second or so."""
 

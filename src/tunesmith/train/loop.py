@@ -59,6 +59,7 @@ class TrainResult:
     """Of training, in this process; 0.0 where the run was found finished."""
     tokens_per_second: float
     padding: float
+    """Share of the model's work that was done for no token (only attention has any)."""
     resumed_from: int
     """The step this process began at."""
     realised: Mapping[str, float]
@@ -141,7 +142,7 @@ def train(
                 )
         net.train()
         rows_at_once = settings.rows_at_once or max(1, _TOKENS_AT_ONCE // settings.row_length)
-        tokens = slots = 0
+        tokens = work = idle = 0
         drawn = dict.fromkeys(sources, 0)
         began = time.perf_counter()
         log = RunLog(out, start=start, steps=settings.steps, title=objective, progress=progress, on_event=on_event)
@@ -170,7 +171,9 @@ def train(
                     for item in batch.items:
                         drawn[item.source] += 1
                 now = sum(b.tokens for b in batches)
-                tokens, slots = tokens + now, slots + sum(b.packed.slots for b in batches)
+                did = [policy.work(b.packed) for b in batches]
+                done, vain = sum(w for w, _ in did), sum(i for _, i in did)
+                tokens, work, idle = tokens + now, work + done, idle + vain
                 log.step(
                     StepEvent(
                         step=step + 1,
@@ -180,7 +183,7 @@ def train(
                         grad_norm=norm,
                         tokens=now,
                         learned=sum(b.learned for b in batches),
-                        padding=1 - now / sum(b.packed.slots for b in batches),
+                        padding=vain / done,
                         tokens_per_second=log.rate(now),
                     )
                 )
@@ -198,7 +201,7 @@ def train(
             tokens=tokens,
             seconds=seconds,
             tokens_per_second=tokens / seconds,
-            padding=1 - tokens / slots if slots else 0.0,
+            padding=idle / work if work else 0.0,
             resumed_from=start,
             realised={k: v / max(1, sum(drawn.values())) for k, v in drawn.items()},
             documents=sum(drawn.values()),
