@@ -122,6 +122,17 @@ def test_a_draw_takes_from_each_task_in_turn(world: list[Task]) -> None:
     assert sorted(tasks) == ["capital.en", "capital.en", "continent.en", "continent.en"]
 
 
+def test_each_metric_gets_a_sixth(world: list[Task]) -> None:
+    capital, continent = (next(t for t in world if t.id == name) for name in ("capital.en", "continent.en"))
+    many = [dataclasses.replace(continent, id=f"continent{i}.en") for i in range(12)]
+    tasks = [dataclasses.replace(capital, metric="refusal"), *many]
+    for count in (11, 12, 18):
+        drawn = build(tasks, HeldOut(), seed=1, per_level=count).held_out["seen"]
+        refusals = sum(c.metric == "refusal" for c in drawn)
+        assert refusals == count // 6
+        assert count <= len(drawn) <= count + refusals
+
+
 def test_cut_for_the_curves(world: list[Task]) -> None:
     whole = build(world, HeldOut(tasks=("continent.en",)), seed=1)
     by_k = {k: build(world, HeldOut(tasks=("continent.en",)), seed=1, templates_per_task=k) for k in (1, 2, 9)}

@@ -28,13 +28,14 @@ def make(kind: str = "llama") -> PreTrainedModel:
     return load_model(AutoConfig.for_model(kind, **SMALL), seed=1)
 
 
-def loss_and_grads(policy: Policy, documents: list[torch.Tensor]) -> tuple[float, list[torch.Tensor]]:
+def loss_and_grads(policy: Policy, documents: list[torch.Tensor], grain: int = 1) -> tuple[float, list[torch.Tensor]]:
     policy.model.zero_grad()
-    ids = torch.cat(documents)
-    packed = Packed.of([len(d) for d in documents])
+    packed = Packed.of([len(d) for d in documents], grain=grain)
+    ids = torch.cat([*documents, torch.zeros(packed.spare, dtype=torch.long)])
     starts = torch.tensor([0, *torch.tensor([len(d) for d in documents]).cumsum(0).tolist()[:-1]])
     at = torch.ones(len(ids), dtype=torch.bool)
     at[starts] = False
+    at[packed.tokens :] = False
     where = at.nonzero()[:, 0]
     if len(where) == 0:
         return 0.0, []
@@ -54,6 +55,18 @@ def test_packed_is_unpacked(kind: str) -> None:
     for i, grad in enumerate(packed_grads):
         summed = sum(grads[i] for _, grads in alone if grads)
         assert (grad - summed).norm() <= 1e-5 * grad.norm()
+
+
+def test_spare_tokens_change_nothing() -> None:
+    torch.manual_seed(0)
+    policy = Policy(make())
+    documents = [torch.randint(61, (n,)) for n in LENGTHS]
+    assert Packed.of(LENGTHS, grain=32).spare == -sum(LENGTHS) % 32 > 0
+    plain_loss, plain_grads = loss_and_grads(policy, documents)
+    loss, grads = loss_and_grads(policy, documents, grain=32)
+    assert loss == pytest.approx(plain_loss, rel=1e-6)
+    for grad, plain in zip(grads, plain_grads, strict=True):
+        assert (grad - plain).norm() <= 1e-5 * plain.norm()
 
 
 def test_it_is_what_the_model_itself_says() -> None:
@@ -111,3 +124,4 @@ def test_only_attention_works_on_padding() -> None:
     assert idle == (4 * 64 + 6 * 96) * 2 * 2 * width
     assert all_work == 214 * matrices + (2 * 64**2 + 96**2) * 2 * 2 * width
     assert policy.work(Packed.of([40, 24]))[1] == 0
+    assert policy.work(Packed.of([40, 20], grain=32))[1] == 4 * matrices

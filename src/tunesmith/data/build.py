@@ -10,6 +10,7 @@ so that a curve shows the size and not the luck; the held-out side is the same f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -182,7 +183,9 @@ def _cut(rows: list[_Row], seed: int, clusters: int | None, templates: int | Non
 
 
 def _draw(rows: list[_Row], count: int | None, seed: int) -> list[_Row]:
-    """So many rows, one from each task in turn, in an order of their own that the seed gives."""
+    """So many rows, one from each task in turn, in an order of their own that the seed gives.
+
+    Each metric makes a figure of its own, so one with few tasks (refusals) is drawn on up to a sixth of ``count``."""
     if count is None or count >= len(rows):
         return rows
     by_task: dict[str, list[_Row]] = {}
@@ -194,7 +197,13 @@ def _draw(rows: list[_Row], count: int | None, seed: int) -> list[_Row]:
         for turn, row in enumerate(sorted(mine, key=lambda row: _order(seed, row.conversation.id)))
     ]
     turns.sort(key=lambda entry: entry[:2])
-    return [row for _, _, row in turns[:count]]
+    drawn, left = [row for _, _, row in turns[:count]], [row for _, _, row in turns[count:]]
+    had = Counter(row.task.metric for row in drawn)
+    for row in left:
+        if had[row.task.metric] < count // 6:
+            had[row.task.metric] += 1
+            drawn.append(row)
+    return drawn
 
 
 def _pools(tasks: Sequence[Task], found: Read, split: Split) -> dict[str, list[Example]]:

@@ -59,9 +59,12 @@ class Packed:
     groups: tuple[Group, ...]
     order: Tensor
     """[T] for each flat token its slot, counting the slots of all groups one after another."""
+    spare: int = 0
+    """How many of the T tokens, at the end, belong to no document. Nothing is learned from them."""
 
     @property
     def tokens(self) -> int:
+        """Those of the documents."""
         return sum(self.lengths)
 
     @property
@@ -71,7 +74,7 @@ class Packed:
 
     @property
     def idle_pairs(self) -> int:
-        """Those of ``pairs`` whose query is no token: attention's padding."""
+        """Those of ``pairs`` whose query is in an empty slot: attention's padding."""
         return sum(len(g.padded) * g.size for g in self.groups)
 
     def cast(self, dtype: torch.dtype) -> Packed:
@@ -79,9 +82,10 @@ class Packed:
         return replace(self, groups=tuple(replace(g, mask=g.mask.to(dtype)) for g in self.groups))
 
     @classmethod
-    def of(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> Packed:
-        """Lay out documents of these lengths."""
-        n = np.asarray(lengths, dtype=np.int64)
+    def of(cls, lengths: Sequence[int], device: torch.device | str = "cpu", *, grain: int = 1) -> Packed:
+        """Lay out documents of these lengths, and as many spare tokens as make T a multiple of ``grain``."""
+        spare = -sum(lengths) % grain
+        n = np.asarray([*lengths, spare] if spare else lengths, dtype=np.int64)
         starts = np.concatenate(([0], np.cumsum(n)[:-1]))
         positions = np.arange(int(n.sum())) - np.repeat(starts, n)
         order = np.empty(int(n.sum()), dtype=np.int64)
@@ -118,7 +122,7 @@ class Packed:
                 )
             )
         put = [torch.from_numpy(x).to(device) for x in (positions, order)]
-        return cls(tuple(n.tolist()), put[0], tuple(groups), put[1])
+        return cls(tuple(map(int, lengths)), put[0], tuple(groups), put[1], spare)
 
 
 def _tiles(lengths: NDArray[np.int64]) -> list[tuple[int, list[list[int]]]]:

@@ -17,6 +17,8 @@ from torch import Tensor
 
 _CHUNK_BYTES = 4 << 20
 """Logits worked on at a time, in bytes of float32: they should stay in the cache."""
+_GRAIN = 32
+"""Rows of a chunk are a multiple of this, so that matrix products have few shapes: kernels are compiled for each."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -25,12 +27,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         wants_grad = any(ctx.needs_input_grad[:3])
         exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-        d_hidden = torch.empty_like(hidden) if wants_grad else None
         d_weight = torch.zeros_like(weight, dtype=exact) if wants_grad else None
         d_bias = torch.zeros_like(bias, dtype=exact) if wants_grad and bias is not None else None
-        chunk = max(64, _CHUNK_BYTES // (4 * weight.shape[0]))
+        rows = hidden.shape[0]
+        chunk = max(64, _CHUNK_BYTES // (4 * weight.shape[0]) // _GRAIN * _GRAIN)
+        spare = -rows % _GRAIN
+        if spare:
+            hidden, targets = (torch.cat((x, x.new_zeros(spare, *x.shape[1:]))) for x in (hidden, targets))
+        d_hidden = torch.empty_like(hidden) if wants_grad else None
         for a in range(0, hidden.shape[0], chunk):
             h, t = hidden[a : a + chunk], targets[a : a + chunk, None]
+            real = min(chunk, rows - a)
             logits = torch.nn.functional.linear(h, weight, bias).to(exact)
             if cap:
                 logits = cap * torch.tanh(logits / cap)
@@ -39,10 +46,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             p = torch.softmax(logits, dim=-1)
             # log of the partition function by way of the largest probability, which is never tiny. Softmax is the
             # fastest pass over the logits that there is on CPU, and its result is the gradient.
-            total += (largest - p.amax(-1, keepdim=True).log_() - chosen).sum(dtype=torch.float64)
+            total += (largest - p.amax(-1, keepdim=True).log_() - chosen)[:real].sum(dtype=torch.float64)
             if d_hidden is None or d_weight is None:
                 continue
             p.scatter_add_(1, t, torch.full_like(t, -1, dtype=exact))
+            p[real:] = 0
             if slope is not None:
                 p *= slope
             if d_bias is not None:
@@ -54,7 +62,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             else:
                 d_weight += p.t() @ h
         if wants_grad:
-            ctx.save_for_backward(d_hidden, d_weight, d_bias)
+            ctx.save_for_backward(d_hidden[:rows] if d_hidden is not None else None, d_weight, d_bias)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
         return total.to(exact)
 

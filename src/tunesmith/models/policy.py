@@ -52,9 +52,9 @@ class Policy:
         return last
 
     def work(self, packed: Packed) -> tuple[int, int]:
-        """(all, idle) multiplications of the trunk. Its layers see tokens only; attention's tiles have empty slots."""
-        pairs = packed.pairs * self._work_of_pair
-        return packed.tokens * self._work_of_token + pairs, packed.idle_pairs * self._work_of_pair
+        """(all, idle) multiplications of the trunk: for spare tokens, and for the empty slots of attention's tiles."""
+        spare, idle = packed.spare * self._work_of_token, packed.idle_pairs * self._work_of_pair
+        return packed.tokens * self._work_of_token + spare + packed.pairs * self._work_of_pair, spare + idle
 
     def token_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy of the ids ``targets`` [M] at hidden states [M, H]."""

@@ -48,7 +48,11 @@ class Build(Stage):
     shots: list[int] = Field(
         default=[0], description="Ask what is held out with so many answered examples before the question."
     )
-    per_level: int = Field(default=400, ge=1, description="Questions of each held-out level, drawn by the seed.")
+    per_level: int = Field(
+        default=400,
+        ge=1,
+        description="Questions of each level, drawn by the seed, and for each metric at least a sixth of that.",
+    )
 
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld")
 

@@ -12,10 +12,14 @@ from torch import Tensor
 from tunesmith.models.attention import Packed
 from tunesmith.plan import Item, Row, TokenStore
 
+GRAIN = 32
+"""T is a multiple of this. The CPU's matrix products are compiled for each shape: shapes that come again are a quarter
+faster than ever new ones, and do not fill the memory with kernels. It costs one token in a hundred of a small batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """T tokens of whole documents, M of which are to be predicted."""
+    """T tokens of whole documents, M of which are to be predicted; the last few may be spare."""
 
     ids: Tensor
     """[T]"""
@@ -29,7 +33,8 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        return len(self.ids)
+        """Those of the documents."""
+        return self.packed.tokens
 
     @property
     def learned(self) -> int:
@@ -47,7 +52,9 @@ def collate(
     items = tuple(item for row in rows for item in row)
     encoded = [sources[item.source][item.index] for item in items]
     lengths = [len(e.ids) for e in encoded]
-    ids = np.concatenate([e.ids for e in encoded]).astype(np.int64)
+    packed = Packed.of(lengths, device, grain=GRAIN)
+    # Spare tokens repeat an id of the batch, so that they bring no weights into play that the documents do not.
+    ids = np.concatenate([*(e.ids for e in encoded), *[encoded[0].ids[:1]] * packed.spare]).astype(np.int64)
     learn = np.concatenate([e.learn for e in encoded])
     if learn_all:
         learn = np.ones_like(learn)
@@ -56,7 +63,7 @@ def collate(
     targets = np.flatnonzero(learn)
     return Batch(
         torch.from_numpy(ids).to(device),
-        Packed.of(lengths, device),
+        packed,
         torch.from_numpy(targets - 1).to(device),
         torch.from_numpy(ids[targets]).to(device),
         items,
