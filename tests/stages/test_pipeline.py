@@ -59,6 +59,7 @@ def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.M
             assert {(model, level, "instruction", 0), (model, level, "instruction", 1)} <= asked
     assert {("none", "cluster", "instruction", 0), ("none", "cluster", "none", 0)} <= asked
     assert set(found["run"]["stages"]) == {"build", "tokenizer", "pretrain", "tune", "bare", "eval"}
+    assert recipe.parse(found["run"]["text"]).stages == loaded.stages
     assert "<script src" not in (out / "report.html").read_text(encoding="utf-8")
 
     assert all(go().values())

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import yaml
 from pydantic import Field
 
 from tunesmith.stages import rows, training
@@ -55,12 +56,19 @@ class Report(Stage):
             held_out=HeldOutView.of(SplitProof.load(build / "proof.instruction.json"), proof),
             ledger=json.loads((build / "ledger.json").read_text(encoding="utf-8"))["instruction"],
             mixture=_mixture(job, asked),
-            run={"machine": machine(), "seed": job.seed, "stages": _stages(job)},
+            run={"machine": machine(), "seed": job.seed, "stages": _stages(job), "text": _recipe(job)},
         )
         page = write_report(job.out, data)
         for file in (page, job.out / "report.json"):
             shutil.copyfile(file, job.out.parent / file.name)
         return {"page": str(page), "answers": len(data.records)}
+
+
+def _recipe(job: Job) -> str:
+    """The recipe with all that was set on the command line, to be run again as it stands."""
+    stages = {id: stage.model_dump(mode="json", exclude_unset=True) for id, stage in job.stages.items()}
+    plain = {"name": job.out.parent.name, "seed": job.seed, "stages": stages}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _stages(job: Job) -> dict[str, Any]:

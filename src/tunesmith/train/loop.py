@@ -172,8 +172,8 @@ def train(
                         drawn[item.source] += 1
                 now = sum(b.tokens for b in batches)
                 did = [policy.work(b.packed) for b in batches]
-                done, vain = sum(w for w, _ in did), sum(i for _, i in did)
-                tokens, work, idle = tokens + now, work + done, idle + vain
+                now_work, now_idle = sum(w for w, _ in did), sum(i for _, i in did)
+                tokens, work, idle = tokens + now, work + now_work, idle + now_idle
                 log.step(
                     StepEvent(
                         step=step + 1,
@@ -183,7 +183,7 @@ def train(
                         grad_norm=norm,
                         tokens=now,
                         learned=sum(b.learned for b in batches),
-                        padding=vain / done,
+                        padding=now_idle / now_work,
                         tokens_per_second=log.rate(now),
                     )
                 )
