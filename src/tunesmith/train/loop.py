@@ -43,7 +43,8 @@ from tunesmith.train.settings import TrainSettings
 
 __all__ = ["TrainResult", "accumulate", "train"]
 
-_TOKENS_AT_ONCE = 4096
+_TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
+"""Tokens in one forward pass where the settings leave it open: enough for speed, little enough for memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def train(
                     "will be as good, but not the same to the last bit."
                 )
         net.train()
-        rows_at_once = settings.rows_at_once or max(1, _TOKENS_AT_ONCE // settings.row_length)
+        passes = max(1, round(settings.batch_tokens / (settings.tokens_at_once or _TOKENS_AT_ONCE[device.type])))
         tokens = work = idle = 0
         drawn = dict.fromkeys(sources, 0)
         began = time.perf_counter()
@@ -157,7 +158,7 @@ def train(
             for step in range(start, settings.steps):
                 lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay)
                 torch.manual_seed(seed_of(settings.seed, "step", step))
-                batches = [goal.batch(rows, sources, device) for rows in _cut(plan.batch(step), rows_at_once)]
+                batches = [goal.batch(rows, sources, device) for rows in _cut(plan.batch(step), passes)]
                 try:
                     loss = accumulate(policy, goal, batches, weights)
                     norm = float(weights.clip(settings.clip))
@@ -233,8 +234,11 @@ def accumulate(policy: Policy, objective: Objective, batches: Sequence[Batch], w
     return total / weight
 
 
-def _cut(rows: Sequence[Row], rows_at_once: int) -> list[tuple[Row, ...]]:
-    return [tuple(rows[i : i + rows_at_once]) for i in range(0, len(rows), rows_at_once)]
+def _cut(rows: Sequence[Row], passes: int) -> list[Sequence[Row]]:
+    """The rows of a global batch in so many parts of about one size, fewer where there are fewer rows."""
+    parts = min(passes, len(rows))
+    ends = [len(rows) * (i + 1) // parts for i in range(parts)]
+    return [rows[a:b] for a, b in zip([0, *ends], ends, strict=False)]
 
 
 @contextmanager

@@ -19,8 +19,8 @@ class TrainSettings(BaseModel):
     row_length: int = Field(
         1024, ge=2, description="Longest document, and tokens in a row. Raise it when documents are longer."
     )
-    rows_at_once: int | None = Field(
-        None, ge=1, description="Rows in one forward pass; the rest is accumulated. Lower it to save memory."
+    tokens_at_once: int | None = Field(
+        None, ge=1, description="About how many tokens go through the model at once. Lower it to save memory."
     )
     lr: float = Field(1e-3, gt=0, description="Peak learning rate; 3e-4 is a good start for tuning.")
     warmup: float = Field(0.02, ge=0, le=1, description="Share of the steps in which the rate rises.")
