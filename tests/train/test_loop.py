@@ -22,7 +22,7 @@ from tunesmith.models.load import load_model
 from tunesmith.models.policy import Policy
 from tunesmith.plan import TokenStore
 from tunesmith.train.lock import run_lock
-from tunesmith.train.loop import accumulate, train
+from tunesmith.train.loop import _cut, accumulate, train
 from tunesmith.train.objective import OBJECTIVES
 from tunesmith.train.optim import Weights, rate_at
 from tunesmith.train.settings import TrainSettings
@@ -202,6 +202,15 @@ def test_accumulation_changes_nothing() -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-6) and losses[2] == pytest.approx(losses[0], rel=1e-6)
     for grad in grads[1:]:
         assert (grad - grads[0]).norm() <= 1e-6 * grads[0].norm()
+
+
+def test_a_global_batch_is_cut_evenly() -> None:
+    rows = tuple((f"row {i}",) for i in range(7))
+    for passes in (1, 2, 3, 7, 20):
+        parts = _cut(rows, passes)  # type: ignore[arg-type]
+        assert [row for part in parts for row in part] == list(rows)
+        assert len(parts) == min(passes, 7)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def _rows(n: int) -> list[list[object]]:

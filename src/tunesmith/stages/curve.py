@@ -77,7 +77,8 @@ class CurveStage(Stage):
             asked = [c for c in built.held_out[level] if c.metric == "exact_match"]
             if not asked:
                 continue
-            records = ask(model, fmt, {level: asked}, name=str(count), rank=False)
+            groups = {row.id: row.group for row in built.proof.held_out[level]}
+            records = ask(model, fmt, {level: asked}, name=str(count), rank=False, groups=groups)
             spread = over_wordings(records)
             lower, upper, median = spread.lower, spread.upper, spread.median
             point = {"x": count, "rate": asdict(rate(records)), "level": level}
