@@ -20,6 +20,7 @@ inside ``run``, so that checking a recipe takes no time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,11 +80,23 @@ class Job:
 
     @contextmanager
     def progress(self, text: str) -> Iterator[Progress]:
-        """A bar with the time left, for work that counts itself."""
-        columns = (TextColumn(f"      {text}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with RichProgress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        """A bar with rate and time left, for work that counts itself; nothing where there is no terminal."""
+        columns = (
+            TextColumn(f"      {text}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        began = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            rate = done / max(1e-9, time.monotonic() - began)
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s")
+
+        with RichProgress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task("", total=None, rate="")
+            yield tell
 
 
 class Stage(Settings):
