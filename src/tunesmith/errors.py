@@ -80,3 +80,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a person most likely meant, if any is near enough."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 row``, ``2,000 rows``: a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -19,7 +19,7 @@ def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
 def test_tasks_of_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     code, text = said(capsys, "tasks", "--cluster", "geography")
     assert code == 0
-    assert "capital.en" in text and "opposite.en" not in text and "in 1 clusters." in text
+    assert "capital.en" in text and "opposite.en" not in text and "in 1 cluster." in text
 
 
 def test_templates_show_source_and_sample(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +33,29 @@ def test_rows_in_the_format_asked_for(capsys: pytest.CaptureFixture[str]) -> Non
     code, text = said(capsys, "sample", "capital.en", "--format", "name", "-n", "2")
     assert code == 0
     assert text.count("user: geography/world_capital: ") == 2
+
+
+def test_rows_that_cannot_be_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = """\
+task: topic
+cluster: support
+language: en
+name: tickets
+reader: jsonl
+path: rows.jsonl
+input: [text]
+answer: topic
+templates:
+  - {id: which, instruction: "{{ text }}\\nTopic:", target: "{{ topic }}"}
+"""
+    (tmp_path / "topic.yaml").write_text(task)
+    (tmp_path / "rows.jsonl").write_text('{"text": "Late again", "topic": "delivery"}\n{"text": \n')
+    for verb in (("tasks",), ("sample", "topic.en")):
+        code, text = said(capsys, *verb, "--tasks", str(tmp_path))
+        assert code == 0
+        flat = text.replace("\n", "")
+        assert "1 row set aside:" in text and "rows.jsonl:2: is not JSON" in flat
+    assert "user: Late again\n    Topic:\n  assistant: delivery" in text
 
 
 @pytest.mark.parametrize(

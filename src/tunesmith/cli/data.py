@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tunesmith.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,11 +58,14 @@ def tasks(
         raise UnknownName("Cluster", cluster, clusters)
     shown = [task for task in found if cluster in (None, task.cluster)]
     table = Table("cluster", "task", "rows", "templates", "of kinds", "metric", box=None, pad_edge=False)
-    for line in task_lines(shown, read(shown)):
+    rows = read(shown)
+    for line in task_lines(shown, rows):
         kinds = ", ".join(line.kinds)
         table.add_row(line.cluster, line.id, str(line.examples), str(line.templates), kinds, line.metric)
-    Console().print(table)
-    typer.echo(f"{len(shown)} tasks in {len({task.cluster for task in shown})} clusters.")
+    console = Console(highlight=False)
+    console.print(table)
+    typer.echo(f"{counted(len(shown), 'task')} in {counted(len({task.cluster for task in shown}), 'cluster')}.")
+    _print_aside(rows.set_aside, console)
 
 
 @app.command()
@@ -111,10 +117,23 @@ def sample(
     from tunesmith.types import SetAside
 
     found = find_task(load(places), task)
+    rows = read([found])
     console = Console(highlight=False)
-    for row in sample_rows(found, read([found]), count=number, format=format, template=template, seed=seed):
+    for row in sample_rows(found, rows, count=number, format=format, template=template, seed=seed):
         console.print(row.row if isinstance(row, SetAside) else row.id, style="bold", markup=False)
         _print(row, console)
+    _print_aside(rows.set_aside, console)
+
+
+def _print_aside(rows: Sequence[SetAside], console: Console, most: int = 10) -> None:
+    """The rows that cannot be used, each with its place and reason."""
+    if not rows:
+        return
+    console.print(f"{counted(len(rows), 'row')} set aside:", style="yellow")
+    for row in rows[:most]:
+        console.print(f"  {row.source or row.row}: {row.reason}", style="yellow", markup=False)
+    if len(rows) > most:
+        console.print(f"  ... and {len(rows) - most} more", style="yellow")
 
 
 def _print(row: Conversation | SetAside, console: Console) -> None:
@@ -125,6 +144,7 @@ def _print(row: Conversation | SetAside, console: Console) -> None:
         return
     for message in row.messages:
         style = "green" if message is row.messages[-1] else None
-        console.print(f"  {message.role}: {message.content}", style=style, markup=False)
+        content = message.content.replace("\n", "\n    ")
+        console.print(f"  {message.role}: {content}", style=style, markup=False)
     if row.options:
         console.print(f"  options: {' | '.join(row.options)}", style="dim", markup=False)

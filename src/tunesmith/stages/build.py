@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
+from rich.markup import escape
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Stage
 
@@ -67,6 +68,7 @@ class Build(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.examples import read
+        from tunesmith.data.ledger import by_reason
 
         tasks = load_tasks_of(self.tasks)
         held_out = load_held_out(self.held_out)
@@ -77,6 +79,8 @@ class Build(Stage):
 
             rows.write_lines(job.out / "cloze.jsonl", map(asdict, clozes()))
         job.step(f"{len(tasks)} tasks, {sum(map(len, examples.examples.values())):,} examples, {texts:,} texts")
+        for reason, rows_aside in by_reason(examples.set_aside).items():
+            job.step(f"[yellow]{counted(rows_aside, 'row')} set aside: {escape(reason)}[/]")
         ledgers: dict[str, Any] = {}
         for format in self.formats:
             for shots in self.shots if format == "instruction" else [0]:
