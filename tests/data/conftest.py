@@ -102,7 +102,7 @@ def task_of(tmp_path: Path) -> Callable[..., Task]:
     def make(name: str, content: str | bytes, lines: Sequence[str] = ()) -> Task:
         data = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name).write_bytes(data)
-        reader = "jsonl" if name.endswith("jsonl") else "csv"
+        reader = "jsonl" if ".jsonl" in name else "csv"
         text = "\n".join(
             [
                 f"task: t\ncluster: c\nlanguage: en\nreader: {reader}\npath: {name}\ninput: [x]",

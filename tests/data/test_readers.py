@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import hashlib
+import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tunesmith.data import Task, draw_options, read
+from tunesmith.data.readers import files
 from tunesmith.errors import DataError
 from tunesmith.types import SetAside
 
 Make = Callable[..., Task]
+NOISE = [f'{{"x": "row {i}", "y": "{i}", "noise": "{hashlib.sha256(b"%d" % i).hexdigest()}"}}' for i in range(3000)]
 
 
 def aside(task: Task, tmp_path: Path) -> list[tuple[int, str]]:
@@ -48,6 +55,53 @@ def test_jsonl_bad_lines_are_set_aside(task_of: Make, tmp_path: Path) -> None:
     ]
     assert told[0][1].startswith("is not JSON: ") and told[6][1].startswith("is not JSON: ")
     assert found.rows == 9
+
+
+@pytest.mark.parametrize(("end", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_compressed_files_are_read_as_they_are(end: str, pack: Callable[[bytes], bytes], task_of: Make) -> None:
+    found = read([task_of(f"rows.jsonl.{end}", pack("\n".join(NOISE).encode()))])
+    assert len(found.examples["t.en"]) == 3000 and not found.set_aside
+    assert found.examples["t.en"][6].fields["x"] == "row 6"
+    (table,) = read([task_of(f"rows.tsv.{end}", pack(b"x\ty\none\t1\n"))]).examples["t.en"]
+    assert table.fields["x"] == "one"
+
+
+@pytest.mark.parametrize(("end", "pack"), [("gz", gzip.compress), ("xz", lzma.compress)])
+def test_a_cut_file_gives_what_it_holds(end: str, pack: Callable[[bytes], bytes], task_of: Make) -> None:
+    whole = pack("\n".join(NOISE).encode())
+    cut = read([task_of(f"rows.jsonl.{end}", whole[: len(whole) // 2])])
+    rows = cut.examples["t.en"]
+    assert len(rows) > 1000 and [s.source.line for s in cut.set_aside] == [len(rows) + 1]
+    assert cut.set_aside[0].reason.startswith("cannot be read on from here: ")
+    table = read([task_of(f"rows.csv.{end}", pack(b"x,y\n" + b"one,1\n" * 50_000)[:-30])])
+    assert any(s.reason.startswith("cannot be read on from here: ") for s in table.set_aside)
+
+
+def test_a_file_of_which_nothing_can_be_read_says_why(task_of: Make) -> None:
+    with pytest.raises(
+        DataError, match=r"no usable row .*; of 1 row set aside .*\.bz2:1, cannot be read"
+    ):
+        read([task_of("rows.jsonl.bz2", bz2.compress("\n".join(NOISE).encode())[:5000])])
+
+
+def test_a_line_that_is_too_long_is_set_aside_and_never_held(
+    task_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LONGEST_LINE", 100)
+    long = '{"x": "' + "a" * 250 + '", "y": "1"}'
+    even = '{"x": "' + "b" * 79 + '", "y": "1"}'
+    assert len(even) == 98
+    task = task_of("rows.jsonl", f'{long}\n{{"x": "two", "y": "2"}}\n{even}\n{even}  {{\n{long}')
+    assert [e.source.line for e in read([task]).examples["t.en"]] == [2, 3]
+    told = aside(task, tmp_path)
+    assert told[0] == (1, "is a line of 270 bytes, more than 100") and told[2][0] == 5
+    assert [line for line, _ in told] == [1, 4, 5]
+
+
+def test_zstandard_says_what_it_needs(task_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(DataError, match="pip install zstandard"):
+        read([task_of("rows.jsonl.zst", b"")])
 
 
 def test_fields_ids_groups_and_lists(task_of: Make) -> None:

@@ -15,7 +15,7 @@ from tunesmith.data.reader import READERS, Record, Value
 from tunesmith.data.task import Task
 from tunesmith.data.template import fields_of
 from tunesmith.data.yaml_file import near
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.types import Example, SetAside
 
 
@@ -37,12 +37,14 @@ def read(tasks: Iterable[Task]) -> Read:
     problems: list[str] = []
     for task in tasks:
         records: list[Record] = []
+        bad: list[SetAside] = []
         for found in READERS[task.reader].read(task):
             if isinstance(found, Record):
                 records.append(found)
             else:
-                aside.append(found)
-        wrong = _wrong_names(task, records)
+                bad.append(found)
+        aside += bad
+        wrong = _wrong_names(task, records) if records else [_nothing(task, bad)]
         problems += wrong
         if not wrong:
             examples[task.id] = _examples(task, records, aside)
@@ -78,10 +80,14 @@ def _number(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
+def _nothing(task: Task, bad: Sequence[SetAside]) -> str:
+    """That a task has no row at all, and why, as far as the reader knows."""
+    why = f"; of {counted(len(bad), 'row')} set aside the first, {bad[0].source}, {bad[0].reason}" if bad else ""
+    return f"{task.source}: the reader {task.reader!r} gives no usable row for task {task.id!r}{why}"
+
+
 def _wrong_names(task: Task, records: Sequence[Record]) -> list[str]:
     """Names that the task file uses and that no row has."""
-    if not records:
-        return [f"{task.source}: the reader {task.reader!r} gives no usable row for task {task.id!r}"]
     known = {name for record in records for name in record.fields}
     wanted = [(name, task.source) for name in (task.answer, *task.input)]
     if isinstance(task.options, str):

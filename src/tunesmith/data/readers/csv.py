@@ -1,4 +1,4 @@
-"""The reader ``csv``: a table whose first row names the columns; ``.tsv`` is read with tabs.
+"""The reader ``csv``: a table whose first row names the columns; ``.tsv`` is read with tabs. Plain or compressed.
 
 A row that cannot be used (columns missing or too many, not UTF-8) is set aside, with its line and the reason.
 """
@@ -6,12 +6,14 @@ A row that cannot be used (columns missing or too many, not UTF-8) is set aside,
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator
 from typing import TextIO
 
 from tunesmith.data.reader import Record, reader
 from tunesmith.data.readers.columns import KEYS, record
+from tunesmith.data.readers.files import BROKEN, kind, open_bytes
 from tunesmith.data.task import Task
 from tunesmith.errors import DataError
 from tunesmith.types import SetAside, Source
@@ -23,8 +25,8 @@ csv.field_size_limit(1 << 24)  # the default of 128 kB is less than a long docum
 def read_csv(task: Task) -> Iterator[Record | SetAside]:
     path = task.settings["path"]
     # Bytes that are not UTF-8 come in as lone surrogates, so that one bad row does not end the reading.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = _numbered(file, "\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows = _numbered(file, "\t" if kind(path) in (".tsv", ".tab") else ",")
         line, header = next(rows, (1, []))
         if isinstance(header, str) or not header:
             raise DataError(f"{path}:{line}: the first row must name the columns; {header or 'the file is empty'}")
@@ -58,3 +60,6 @@ def _numbered(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | s
             lines = rows.line_num - line + 1
             more = f"; {lines} lines were read in search of the end" if lines > 1 else ""
             yield line, f"is not CSV: {error}{more}"
+        except BROKEN as error:
+            yield line, f"cannot be read on from here: {error}"
+            return
