@@ -78,9 +78,7 @@ def test_a_cut_file_gives_what_it_holds(end: str, pack: Callable[[bytes], bytes]
 
 
 def test_a_file_of_which_nothing_can_be_read_says_why(task_of: Make) -> None:
-    with pytest.raises(
-        DataError, match=r"no usable row .*; of 1 row set aside .*\.bz2:1, cannot be read"
-    ):
+    with pytest.raises(DataError, match=r"no usable row .*; of 1 row set aside .*\.bz2:1, cannot be read"):
         read([task_of("rows.jsonl.bz2", bz2.compress("\n".join(NOISE).encode())[:5000])])
 
 
