@@ -26,13 +26,26 @@ LEVELS: tuple[Level, ...] = ("seen", "wording", "instance", "task", "cluster")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a row came from: enough to open the file and put a finger on the line."""
+    """Where a row came from: enough to open the file and put a finger on it."""
 
     file: str
     line: int = 0
+    item: int = 0
+    """Which row, counted from 1, in a file that has no lines of its own: a JSON array, Parquet."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        if self.line:
+            return f"{self.file}:{self.line}"
+        return f"{self.file}#{self.item}" if self.item else self.file
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """The source of which ``text`` is the ``str``."""
+        for mark, key in ((":", "line"), ("#", "item")):
+            file, _, number = text.rpartition(mark)
+            if file and number.isdigit():
+                return cls(file, **{key: int(number)})
+        return cls(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,8 @@ class Example:
     group: str = ""
     """What must not be split between training and test: the same fact in two languages, say."""
     source: Source = Source("")
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    """The row as the file holds it, for templates that compute with numbers and lists (promptsource's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,11 @@ class Conversation:
     tools: tuple[Mapping[str, Any], ...] = ()
     metric: str = "exact_match"
     language: str = "en"
+    group: str = ""
+    """What must not be split between training and test; questions of one group are no independent evidence."""
+    licence: str = ""
+    tags: tuple[str, ...] = ()
+    """What the steps of cleaning found worth saying: ``masked:email``, ``toxic``, ``quality:0.7``."""
     source: Source = Source("")
 
     @property
@@ -105,6 +125,24 @@ class Conversation:
         if self.messages and self.messages[-1].role == "assistant":
             return self.messages[:-1]
         return self.messages
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A prompt with answers of which some are better than others."""
+
+    prompt: tuple[Message, ...]
+    answers: tuple[tuple[Message, ...], ...]
+    scores: tuple[float, ...]
+    """One for each answer, higher is better; only their order counts. An answer alone: 1 is liked, 0 is not."""
+    id: str = ""
+    task: str = ""
+    cluster: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    language: str = "en"
+    group: str = ""
+    licence: str = ""
+    source: Source = Source("")
 
 
 class Encoded(NamedTuple):

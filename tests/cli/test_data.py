@@ -41,7 +41,7 @@ task: topic
 cluster: support
 language: en
 name: tickets
-reader: jsonl
+reader: table
 path: rows.jsonl
 input: [text]
 answer: topic
@@ -75,7 +75,7 @@ def test_what_an_error_says(args: tuple[str, ...], told: str, capsys: pytest.Cap
 
 
 def test_every_problem_of_own_task_files_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.en.yaml").write_text("task: a\nclustr: b\nlanguage: en\nreader: jsonl\n")
+    (tmp_path / "a.en.yaml").write_text("task: a\nclustr: b\nlanguage: en\nreader: table\n")
     code, text = said(capsys, "tasks", "--tasks", str(tmp_path))
     assert code == 1
     assert "a.en.yaml:2: unknown key 'clustr'; did you mean 'cluster'?" in text

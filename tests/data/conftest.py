@@ -20,7 +20,7 @@ task: capital
 cluster: geography
 language: en
 name: world_capital
-reader: jsonl
+reader: table
 path: capital.jsonl
 id: id
 group: group
@@ -55,7 +55,7 @@ CONTINENT = """\
 task: continent
 cluster: geography
 language: en
-reader: jsonl
+reader: table
 path: continent.jsonl
 id: id
 input: [x]
@@ -67,7 +67,7 @@ SOUND = """\
 task: sound
 cluster: animals
 language: en
-reader: csv
+reader: table
 path: sound.csv
 input: [animal]
 answer: sound
@@ -102,10 +102,9 @@ def task_of(tmp_path: Path) -> Callable[..., Task]:
     def make(name: str, content: str | bytes, lines: Sequence[str] = ()) -> Task:
         data = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name).write_bytes(data)
-        reader = "jsonl" if ".jsonl" in name else "csv"
         text = "\n".join(
             [
-                f"task: t\ncluster: c\nlanguage: en\nreader: {reader}\npath: {name}\ninput: [x]",
+                f"task: t\ncluster: c\nlanguage: en\nreader: table\npath: {name}\ninput: [x]",
                 *(lines or ["answer: y"]),
                 'templates:\n  - {id: a, instruction: "{{ x }}?", target: "go"}\n',
             ]

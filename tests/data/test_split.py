@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import Built, HeldOut, ProofRow, Split, SplitProof, Task, build, check_split, read
+from tunesmith.data import Built, HeldOut, ProofRow, Split, SplitProof, Task, build, check_split, portions, read
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.types import Level
 
@@ -28,9 +28,9 @@ def built(world: list[Task]) -> Built:
 
 def test_every_pair_has_its_place(world: list[Task]) -> None:
     found = read(world)
-    split = Split.make(WISH, world, found.examples)
+    split = Split.make(WISH, portions(world, found))
     places = {
-        (e.id.rpartition("/")[2], t.name): split.place(e, t)
+        (e.id.rpartition("/")[2], t.name): split.place(e.cluster, e.task, e.group, t.id)
         for task in world
         for t in task.templates
         for e in found.examples[task.id]
@@ -41,9 +41,9 @@ def test_every_pair_has_its_place(world: list[Task]) -> None:
     assert places["japan", "what"] == "instance"
     assert places["japan", "choose"] == "neither"
     (sound,) = (t for t in world if t.id == "sound.en")
-    assert split.place(found.examples["sound.en"][0], sound.templates[0]) == "cluster"
+    assert split.place(sound.cluster, sound.id, "g", sound.templates[0].id) == "cluster"
     (where,) = (t for t in world if t.id == "continent.en")
-    assert split.place(found.examples["continent.en"][0], where.templates[0]) == "task"
+    assert split.place(where.cluster, where.id, "g", where.templates[0].id) == "task"
 
 
 def test_counted_by_hand(built: Built) -> None:
@@ -84,7 +84,7 @@ def test_wordings_by_number(world: list[Task]) -> None:
 def test_wrong_names_all_at_once(world: list[Task]) -> None:
     wish = HeldOut(clusters=("animal",), tasks=("capital",), wordings={"capital.en": ("wat",)}, instance_fraction=1.0)
     with pytest.raises(DataError) as caught:
-        Split.make(wish, world, read(world).examples)
+        Split.make(wish, portions(world, read(world)))
     assert str(caught.value).splitlines()[1:] == [
         "cluster 'animal' is not known; did you mean 'animals'?",
         "task 'capital' is not known; did you mean 'capital.en'?",

@@ -15,7 +15,7 @@ def test_a_task_is_read_whole(world: list[Task]) -> None:
     task = world[0]
     assert [t.id for t in world] == ["capital.en", "continent.en", "sound.en"]
     assert (task.cluster, task.language, task.name, task.reader, task.stem) == (
-        "geography", "en", "world_capital", "jsonl", "capital",
+        "geography", "en", "world_capital", "table", "capital",
     )  # fmt: skip
     assert (task.input, task.answer, task.options, task.metric) == (("x",), "y", 3, "exact_match")
     assert [(t.id, t.kind) for t in task.templates] == [
@@ -37,7 +37,7 @@ BROKEN = """\
 task: capital
 cluster: geography
 langage: en
-reader: jsnl
+reader: tabel
 metric: exact_mach
 input: [x]
 options: 1
@@ -70,7 +70,7 @@ def test_every_problem_at_once_with_its_line(tmp_path: Path) -> None:
     assert told[1:14] == [
         "a.yaml:1: the key 'language' is missing",
         "a.yaml:3: unknown key 'langage'; did you mean 'language'?",
-        "a.yaml:4: reader 'jsnl' is not known; did you mean 'jsonl'?",
+        "a.yaml:4: reader 'tabel' is not known; did you mean 'table'?",
         "a.yaml:5: metric 'exact_mach' is not known; did you mean 'exact_match'?",
         "a.yaml:7: 'options' is 1, wanted 2 or more (0 for none)",
         "a.yaml:9: the key 'instruction' is missing",
@@ -92,7 +92,7 @@ def test_a_reader_that_lacks_its_key_or_its_file(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"a.yaml:6: there is no file .*; did you mean 'capital.jsonl'"):
         load_tasks(tmp_path)
     (tmp_path / "a.yaml").write_text(CAPITAL.replace("path: capital.jsonl\n", ""))
-    with pytest.raises(RecipeError, match=r"a.yaml:1: the key 'path' is missing; the reader 'jsonl' needs it"):
+    with pytest.raises(RecipeError, match=r"a.yaml:1: the key 'path' is missing; the reader 'table' needs it"):
         load_tasks(tmp_path)
 
 

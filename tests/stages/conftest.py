@@ -12,7 +12,7 @@ task: {task}
 cluster: {cluster}
 language: en
 name: my_{task}
-reader: jsonl
+reader: table
 path: rows.jsonl
 id: animal
 input: [animal]

@@ -6,26 +6,30 @@ built.train, built.held_out["cluster"], built.ledger.table(), built.proof
 """
 
 from tunesmith.data import readers  # registers the readers of files
-from tunesmith.data.build import Built, build
+from tunesmith.data.build import Built, build, portions
+from tunesmith.data.detect import Detected, detect, task_of
 from tunesmith.data.examples import Read, draw_options, read
 from tunesmith.data.ledger import Ledger, Step
-from tunesmith.data.reader import READERS, Key, Reader, Record, reader
-from tunesmith.data.split import HeldOut, ProofRow, Split, SplitProof, check_split, prompt_digest
+from tunesmith.data.reader import READERS, Key, Reader, Record, Sign, Unusable, has, reader, row_reader
+from tunesmith.data.split import HeldOut, Portion, ProofRow, Split, SplitProof, check_split, prompt_digest
 from tunesmith.data.task import Task, find_task, load_tasks
 from tunesmith.data.template import FORMATS, KINDS, Template, Turn, Unrenderable, render, wordings
 
 __all__ = [
-    "FORMATS",
-    "KINDS",
-    "READERS",
     "Built",
+    "Detected",
+    "FORMATS",
     "HeldOut",
+    "KINDS",
     "Key",
     "Ledger",
+    "Portion",
     "ProofRow",
+    "READERS",
     "Read",
     "Reader",
     "Record",
+    "Sign",
     "Split",
     "SplitProof",
     "Step",
@@ -33,15 +37,21 @@ __all__ = [
     "Template",
     "Turn",
     "Unrenderable",
+    "Unusable",
     "build",
     "check_split",
+    "detect",
     "draw_options",
     "find_task",
+    "has",
     "load_tasks",
+    "portions",
     "prompt_digest",
     "read",
     "reader",
     "readers",
     "render",
+    "row_reader",
+    "task_of",
     "wordings",
 ]

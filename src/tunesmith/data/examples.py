@@ -1,22 +1,22 @@
 """From the records of a reader to the examples of a task: answers, options, ids, and what was set aside.
 
-In go tasks; out comes a ``Read``: the examples of every task, each row that could not be used with its
-reason, and how many rows there were. A field that a template or the task names, and no row has, is a
+In go tasks; out comes a ``Read``: the examples of every task, or its rows in words, each row that could not be used
+with its reason, and how many rows there were. A field that a template or the task names, and no row has, is a
 mistake in the task file and an error; a field that some rows lack costs those rows only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Any, TypeVar
 
 from tunesmith.data.reader import READERS, Record, Value
 from tunesmith.data.task import Task
-from tunesmith.data.template import fields_of
 from tunesmith.data.yaml_file import near
 from tunesmith.errors import DataError, counted
-from tunesmith.types import Example, SetAside
+from tunesmith.types import Comparison, Conversation, Example, SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +27,90 @@ class Read:
     """By task id."""
     set_aside: tuple[SetAside, ...]
     rows: int
-    """How many rows the readers saw: the examples and what was set aside."""
+    """How many rows the readers saw: all of these together."""
+    conversations: Mapping[str, tuple[Conversation, ...]] = field(default_factory=dict)
+    """Rows that are in words already, by the id of the task that read them."""
+    comparisons: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
+    """Judged answers, by the id of the task that read them."""
 
 
 def read(tasks: Iterable[Task]) -> Read:
     """All examples of all tasks."""
     examples: dict[str, tuple[Example, ...]] = {}
+    conversations: dict[str, tuple[Conversation, ...]] = {}
+    comparisons: dict[str, tuple[Comparison, ...]] = {}
     aside: list[SetAside] = []
     problems: list[str] = []
     for task in tasks:
         records: list[Record] = []
+        said: list[Conversation] = []
+        judged: list[Comparison] = []
         bad: list[SetAside] = []
         for found in READERS[task.reader].read(task):
             if isinstance(found, Record):
                 records.append(found)
+            elif isinstance(found, Conversation):
+                said.append(found)
+            elif isinstance(found, Comparison):
+                judged.append(found)
             else:
                 bad.append(found)
         aside += bad
-        wrong = _wrong_names(task, records) if records else [_nothing(task, bad)]
+        if not records and not said and not judged:
+            problems.append(_nothing(task, bad))
+            continue
+        wrong = _wrong_names(task, records) if records else []
         problems += wrong
-        if not wrong:
-            examples[task.id] = _examples(task, records, aside)
+        examples[task.id] = _examples(task, records, aside) if not wrong else ()
+        conversations[task.id] = tuple(_unique(task, (placed(task, row) for row in said), aside))
+        comparisons[task.id] = tuple(_unique(task, (placed(task, row) for row in judged), aside))
     if problems:
         raise DataError("\n".join(problems))
-    return Read(examples, tuple(aside), sum(map(len, examples.values())) + len(aside))
+    kinds: tuple[Mapping[str, tuple[object, ...]], ...] = (examples, conversations, comparisons)
+    count = sum(len(rows) for kind in kinds for rows in kind.values())
+    return Read(examples, tuple(aside), count + len(aside), conversations, comparisons)
+
+
+Said = TypeVar("Said", Conversation, Comparison)
+
+
+def placed(task: Task, row: Said) -> Said:
+    """A row in words with the names that its task gives it; what the row says of itself stands."""
+    own = row.task or task.id
+    language = row.language if row.language != "en" else task.language
+    prompt = row.prompt[0].content if row.prompt else ""
+    asked = next((m.content for m in row.prompt if m.role == "user"), prompt)
+    about: dict[str, Any] = {
+        "id": f"{task.id}/{row.id}",
+        "task": own,
+        "cluster": row.cluster or task.cluster,
+        "language": language,
+        "group": f"{task.stem}/{row.group or _digest(asked)}",
+        "licence": row.licence or str(task.settings.get("licence", "")),
+    }
+    if isinstance(row, Conversation):
+        template = row.template or f"{own}/{AS_IS}"
+        about |= {"id": f"{task.id}/{row.id}@{template}", "template": template, "metric": task.metric}
+        about |= {"answers": row.answers or (row.messages[-1].content,)}
+    return replace(row, **about)
+
+
+AS_IS = "as_is"
+"""The wording of a row that is in words already."""
+
+
+def _unique(task: Task, rows: Iterable[Said], aside: list[SetAside]) -> Iterable[Said]:
+    first: dict[str, Said] = {}
+    for row in rows:
+        twin = first.setdefault(row.id, row)
+        if twin is row:
+            yield row
+        else:
+            aside.append(SetAside(row.id, f"is an earlier row again: {twin.source}", row.source))
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def draw_options(example: str, answers: Sequence[str], pool: Sequence[str], count: int) -> tuple[str, ...]:
@@ -89,12 +149,11 @@ def _nothing(task: Task, bad: Sequence[SetAside]) -> str:
 def _wrong_names(task: Task, records: Sequence[Record]) -> list[str]:
     """Names that the task file uses and that no row has."""
     known = {name for record in records for name in record.fields}
-    wanted = [(name, task.source) for name in (task.answer, *task.input)]
+    wanted = [(name, task.source) for name in (task.answer, *task.input) if name]
     if isinstance(task.options, str):
         wanted.append((task.options, task.source))
-    for template in task.templates:
-        names = {name for turn in template.messages for name in fields_of(turn.text)}
-        wanted += [(name, template.source) for name in sorted(names - {"options"})]
+    for template in task.templates if not task.borrows else ():
+        wanted += [(name, template.source) for name in sorted(template.fields())]
     return [
         f"{source}: no row of task {task.id!r} has a field {name!r}{near(name, known)}"
         for name, source in dict.fromkeys(wanted)
@@ -106,18 +165,25 @@ def _examples(task: Task, records: Sequence[Record], aside: list[SetAside]) -> t
     kept: dict[str, tuple[Record, tuple[str, ...]]] = {}
     for record in records:
         answers = tuple(a for a in map(str.strip, _several(record.fields.get(task.answer, ()))) if a)
+        unknown = [answer for answer in answers if task.words and answer not in task.words]
         twin = kept.get(record.id)
-        if not answers:
-            aside.append(SetAside(f"{task.id}/{record.id}", "has no answer", record.source))
+        reason = ""
+        if not answers and task.answer:
+            reason = "has no answer"
+        elif unknown:
+            reason = f"has an answer that is not among the task's `words`: {unknown[0]!r}"
         elif twin is not None:
-            aside.append(
-                SetAside(
-                    f"{task.id}/{record.id}", f"has an id that an earlier row has: {twin[0].source}", record.source
-                )
-            )
+            reason = f"has an id that an earlier row has: {twin[0].source}"
+        if reason:
+            aside.append(SetAside(f"{task.id}/{record.id}", reason, record.source))
         else:
-            kept[record.id] = (record, answers)
-    pool = sorted({answers[0] for _, answers in kept.values()})
+            kept[record.id] = (record, tuple(task.words.get(answer, answer) for answer in answers))
+    if task.limit and len(kept) > task.limit:
+        chosen = set(sorted(kept, key=lambda id: _number(f"{task.id}/{id}"))[: task.limit])
+        reason = f"is not among the {task.limit} examples taken"
+        aside += [SetAside(f"{task.id}/{id}", reason, kept[id][0].source) for id in kept if id not in chosen]
+        kept = {id: found for id, found in kept.items() if id in chosen}
+    pool = sorted({answers[0] for _, answers in kept.values() if answers})
     return tuple(
         Example(
             id=f"{task.id}/{record.id}",
@@ -127,9 +193,10 @@ def _examples(task: Task, records: Sequence[Record], aside: list[SetAside]) -> t
                 name: _one(value, answers[0] if name == task.answer else None) for name, value in record.fields.items()
             },
             answers=answers,
-            options=_options(task, record, answers, pool),
+            options=_options(task, record, answers, pool) if answers else (),
             group=record.group or f"{task.stem}/{record.id}",
             source=record.source,
+            raw=record.raw,
         )
         for record, answers in kept.values()
     )

@@ -1,21 +1,31 @@
-"""What a reader is: the part that knows where the rows of a task come from.
+"""What a reader is: the part that knows the shape of the rows of a source.
 
-A task file names its reader and gives it the keys that the reader asks for. In goes the ``Task``; out
-comes a ``Record`` for every row, or a ``SetAside`` with file, line and reason for one that cannot be
-used. A new source of data is a function that registers itself:
+A task names its reader and gives it the keys that the reader asks for. Out comes, for every row,
 
-    @reader("jsonl", {"path": Key("path"), "fields": Key("map", required=False)})
-    def read_jsonl(task: Task) -> Iterator[Record | SetAside]: ...
+    Record          fields of a labelled row, which the templates of the task put into words
+    Conversation    a row that is in words already
+    Comparison      a prompt with answers of which some are better
+    SetAside        a row that cannot be used, with file, line and reason
+
+Most readers are a function of one row of a file; what kind of file it is, and that it is read as a stream, is not
+their business. A new source of data is a function that registers itself, and says which rows it knows by sight:
+
+    @row_reader("alpaca", sign=has("instruction", "output"))
+    def alpaca(row: Mapping[str, Any], task: Task) -> Iterator[Found]: ...
+
+It raises ``Unusable`` with the reason where a row cannot be used. A source that is no file registers with ``reader``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from tunesmith.data.files import Piece, Row, pieces
+from tunesmith.errors import DataError
 from tunesmith.registry import Registry
-from tunesmith.types import SetAside, Source
+from tunesmith.types import Comparison, Conversation, SetAside, Source
 
 if TYPE_CHECKING:
     from tunesmith.data.task import Task
@@ -26,9 +36,13 @@ Value = str | tuple[str, ...]
 """A field of a record: a text, or several (alternative answers, options to choose among)."""
 
 
+class Unusable(DataError):
+    """A row cannot be used; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row as it was found, before it becomes an ``Example`` of a task."""
+    """One labelled row as it was found, before it becomes an ``Example`` of a task."""
 
     id: str
     """Unique in its task and the same tomorrow, for what is held out is held out by it."""
@@ -36,6 +50,12 @@ class Record:
     group: str = ""
     """What must not be split between training and test. Default: the task (without language) and the id."""
     source: Source = NOWHERE
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    """The row as it was, where the task's templates compute with it."""
+
+
+Found = Record | Conversation | Comparison | SetAside
+OfRow = Callable[[Any, "Task"], Iterator[Found]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +68,122 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """A function that reads the rows of a task, and the keys of the task file that are its own."""
+class Sign:
+    """By what rows are known at sight."""
 
-    read: Callable[[Task], Iterator[Record | SetAside]]
+    fits: Callable[[Any], bool]
+    """Whether one row has the shape."""
+    says: str
+    """The shape in words: "objects with `instruction` and `output`"."""
+    weight: int
+    """How much it says; of several readers that fit, the one with the most is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A way to read the rows of a task, and the keys of the task file that are its own."""
+
+    read: Callable[[Task], Iterator[Found]]
     keys: Mapping[str, Key] = field(default_factory=dict)
+    gives: Literal["records", "words"] = "records"
+    """Labelled fields that need templates, or rows in words."""
+    sign: Sign | None = None
+    kind: str | None = None
+    """How files are read, where their name would say something else."""
+    of_piece: Callable[[Piece, Task], Iterator[Found]] | None = None
+    """For files: the rows of one piece, by itself, so that many workers can share a file."""
 
 
 READERS: Registry[Reader] = Registry("Reader")
 
+FILE_KEYS: dict[str, Key] = {"path": Key("path"), "licence": Key("text", required=False)}
+
 
 def reader(
     name: str, keys: Mapping[str, Key]
-) -> Callable[[Callable[[Task], Iterator[Record | SetAside]]], Callable[[Task], Iterator[Record | SetAside]]]:
-    """Register the decorated function under ``name``."""
+) -> Callable[[Callable[[Task], Iterator[Found]]], Callable[[Task], Iterator[Found]]]:
+    """Register a function that finds the rows of a task by itself."""
 
-    def register(
-        read: Callable[[Task], Iterator[Record | SetAside]],
-    ) -> Callable[[Task], Iterator[Record | SetAside]]:
+    def register(read: Callable[[Task], Iterator[Found]]) -> Callable[[Task], Iterator[Found]]:
         READERS.add(name)(Reader(read, dict(keys)))
         return read
 
     return register
+
+
+def row_reader(
+    name: str,
+    *,
+    keys: Mapping[str, Key] | None = None,
+    gives: Literal["records", "words"] = "words",
+    sign: Sign | None = None,
+    kind: str | None = None,
+) -> Callable[[OfRow], OfRow]:
+    """Register a function of one row of a file."""
+
+    def register(of_row: OfRow) -> OfRow:
+        def of_piece(piece: Piece, task: Task) -> Iterator[Found]:
+            for row in piece.rows():
+                if isinstance(row, SetAside):
+                    yield row
+                else:
+                    yield from _found(of_row, row, task)
+
+        def read(task: Task) -> Iterator[Found]:
+            for piece in pieces(task.settings["path"], kind):
+                yield from of_piece(piece, task)
+
+        READERS.add(name)(Reader(read, {**FILE_KEYS, **(keys or {})}, gives, sign, kind, of_piece))
+        return of_row
+
+    return register
+
+
+def has(*keys: str, weight: int | None = None, any_of: Sequence[str] = (), without: Sequence[str] = ()) -> Sign:
+    """Known by keys: all of ``keys``, one of ``any_of``, and none of ``without``."""
+
+    def fits(value: Any) -> bool:
+        return (
+            isinstance(value, Mapping)
+            and all(value.get(key) is not None for key in keys)
+            and (not any_of or any(value.get(key) is not None for key in any_of))
+            and not any(key in value for key in without)
+        )
+
+    names = [*keys, *([" or ".join(f"`{key}`" for key in any_of)] if any_of else [])]
+    says = "objects with " + " and ".join(name if "`" in name else f"`{name}`" for name in names)
+    return Sign(fits, says, len(keys) + bool(any_of) if weight is None else weight)
+
+
+def _found(of_row: OfRow, row: Row, task: Task) -> Iterator[Found]:
+    """What a row gives, with its source; or why it gives nothing."""
+    source = row.source
+    try:
+        for found in of_row(row.value, task):
+            if isinstance(found, SetAside):
+                yield replace(found, source=source, row=found.row or str(source))
+            elif _is_unicode(found):
+                yield replace(found, source=source)
+            else:
+                yield SetAside(str(source), "holds half a surrogate pair, which is not Unicode text", source)
+    except Unusable as error:
+        yield SetAside(str(source), str(error), source)
+    except RecursionError:
+        yield SetAside(str(source), "is nested too deeply", source)
+
+
+def _is_unicode(found: Record | Conversation | Comparison) -> bool:
+    """Whether all its texts can be written as UTF-8."""
+    try:
+        if isinstance(found, Record):
+            for value in found.fields.values():
+                "".join(value).encode()
+        elif isinstance(found, Conversation):
+            for message in found.messages:
+                message.content.encode()
+        else:
+            for message in (*found.prompt, *(m for answer in found.answers for m in answer)):
+                message.content.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

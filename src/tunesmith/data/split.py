@@ -6,8 +6,8 @@
     wording    a trained task on trained facts, in words that are not trained on
     seen       what was trained on
 
-``HeldOut`` is the wish, as in ``held_out.yaml``. ``Split`` is the wish applied to tasks and examples: it
-gives every pair (example, template) exactly one place. What must not be torn apart is an example's
+``HeldOut`` is the wish, as in ``held_out.yaml``. ``Split`` is the wish applied to tasks and their rows: it
+gives every row, a pair (example, template) or one in words, exactly one place. What must not be torn apart is a
 ``group``: the same fact in all languages and tasks. A group is held out when a hash of its name says so, or
 when a held-out task asks about it; so no held-out instance, task or cluster shares a group with training.
 
@@ -25,11 +25,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tunesmith.data.task import Task
-from tunesmith.data.template import Template
 from tunesmith.data.yaml_file import YamlFile, near
 from tunesmith.errors import DataError, RecipeError
-from tunesmith.types import LEVELS, Conversation, Example, Level
+from tunesmith.types import LEVELS, Conversation, Level
 
 Place = Literal["train", "wording", "instance", "task", "cluster", "neither"]
 """``neither``: new words on a new fact at once, which is no level; such a pair is not used."""
@@ -100,6 +98,19 @@ class HeldOut:
         return frozenset(self.groups)
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A task as the split sees it."""
+
+    task: str
+    cluster: str
+    data_set: str
+    """What its rows were made of: no data set may be trained on and be the stuff of a held-out task or cluster."""
+    templates: tuple[str, ...]
+    """Full ids."""
+    groups: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Split:
     """``HeldOut`` applied: the place of every pair of example and template."""
@@ -114,45 +125,49 @@ class Split:
     """Every group that training must not touch."""
 
     @classmethod
-    def make(cls, wish: HeldOut, tasks: Sequence[Task], examples: Mapping[str, Sequence[Example]]) -> Split:
+    def make(cls, wish: HeldOut, portions: Sequence[Portion]) -> Split:
         """Check the wish against what there is, all problems at once, and apply it."""
-        problems = _wrong_names(wish, tasks)
+        problems = _wrong_names(wish, portions)
         clusters = frozenset(wish.clusters)
         held = frozenset(wish.tasks)
-        out = {task.id for task in tasks if task.cluster in clusters or task.id in held}
-        trained = [task for task in tasks if task.id not in out]
-        wordings = {t for task in trained for t in _held_wordings(wish, task)}
-        groups = {e.group for task in out for e in examples.get(task, ())}
-        groups |= {e.group for task in trained for e in examples.get(task.id, ()) if wish.chooses(e.group)}
-        for task in trained:
-            if wordings.issuperset(t.id for t in task.templates):
+        out = [portion for portion in portions if portion.cluster in clusters or portion.task in held]
+        trained = [portion for portion in portions if portion not in out]
+        wordings = {t for portion in trained for t in _held_wordings(wish, portion)}
+        groups = {group for portion in out for group in portion.groups}
+        groups |= {group for portion in trained for group in portion.groups if wish.chooses(group)}
+        sets = {portion.data_set: portion.task for portion in out}
+        for portion in trained:
+            if portion.templates and wordings.issuperset(portion.templates):
+                count = len(portion.templates)
+                problems.append(f"all {count} wordings of task {portion.task!r} are held out; leave one to train on")
+            if portion.data_set in sets:
                 problems.append(
-                    f"all {len(task.templates)} wordings of task {task.id!r} are held out; leave one to train on"
+                    f"task {portion.task!r} is made of the data set {portion.data_set!r}, and so is the held-out task "
+                    f"{sets[portion.data_set]!r}; hold out both, or neither"
                 )
-            rows = examples.get(task.id, ())
-            if rows and all(e.group in groups for e in rows):
-                mates = sorted(o for o in out if {e.group for e in examples.get(o, ())} & {e.group for e in rows})
+            elif portion.groups and portion.groups <= groups:
+                mates = sorted(other.task for other in out if other.groups & portion.groups)
                 why = (
                     f"they are asked about by the held-out task {mates[0]!r}; hold out both, or neither"
                     if mates
                     else (f"lower the fraction ({wish.instance_fraction}), or change the salt")
                 )
-                problems.append(f"all {len(rows)} rows of task {task.id!r} are held out: {why}")
-        if not trained and tasks:
+                problems.append(f"all {len(portion.groups)} rows of task {portion.task!r} are held out: {why}")
+        if not trained and portions:
             problems.append("every task is held out; nothing is left to train on")
         if problems:
             raise DataError("What is held out does not fit the tasks:\n" + "\n".join(problems))
         return cls(wish, clusters, held, frozenset(wordings), frozenset(groups))
 
-    def place(self, example: Example, template: Template) -> Place:
-        """Where one pair belongs."""
-        if example.cluster in self.clusters:
+    def place(self, cluster: str, task: str, group: str, template: str) -> Place:
+        """Where one row belongs."""
+        if cluster in self.clusters:
             return "cluster"
-        if example.task in self.tasks:
+        if task in self.tasks:
             return "task"
-        if example.group in self.groups:
-            return "neither" if template.id in self.wordings else "instance"
-        return "wording" if template.id in self.wordings else "train"
+        if group in self.groups:
+            return "neither" if template in self.wordings else "instance"
+        return "wording" if template in self.wordings else "train"
 
 
 class ProofRow(NamedTuple):
@@ -189,6 +204,8 @@ class SplitProof:
     train: tuple[ProofRow, ...]
     held_out: Mapping[Level, tuple[ProofRow, ...]]
     """Everything that was held out, also what a sample of it left undrawn."""
+    data_sets: Mapping[str, str] = field(default_factory=dict)
+    """What the rows of each task were made of."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, which ``from_json`` reads."""
@@ -196,6 +213,7 @@ class SplitProof:
             "format": self.format,
             "held_out": self.wish.to_json(),
             "groups": list(self.groups),
+            "data_sets": dict(sorted(self.data_sets.items())),
             "train": [list(row) for row in self.train],
             "levels": {level: [list(row) for row in rows] for level, rows in self.held_out.items()},
         }
@@ -209,6 +227,7 @@ class SplitProof:
             tuple(value["groups"]),
             tuple(ProofRow(*row) for row in value["train"]),
             {level: tuple(ProofRow(*row) for row in rows) for level, rows in value["levels"].items()},
+            value["data_sets"],
         )
 
     def write(self, path: Path) -> None:
@@ -232,9 +251,10 @@ def check_split(
 ) -> None:
     """Raise a ``DataError`` that lists every way in which the sides touch, or the proof is not what its rule says.
 
-    No id, no rendered prompt and (but for new wordings of trained facts) no group may stand on both sides; every
-    row must stand where the held-out clusters, tasks, wordings and groups put it. With the rows themselves,
-    those must be the rows of the proof, prompt for prompt."""
+    No id, no rendered prompt and (but for new wordings of trained facts) no group may stand on both sides; no data
+    set may be trained on of which a held-out task or cluster is made; every row must stand where the held-out
+    clusters, tasks, wordings and groups put it. With the rows themselves, those must be the rows of the proof,
+    prompt for prompt."""
     problems: list[str] = []
     ids = {row.id for row in proof.train}
     groups = {row.group for row in proof.train}
@@ -248,6 +268,7 @@ def check_split(
         problems += _both(f"level {level!r}: prompts", [row.id for row in rows if row.prompt in prompts])
         if level != "wording":
             problems += _both(f"level {level!r}: groups", [row.group for row in rows if row.group in groups])
+    problems += _shared_sets(proof)
     problems += _out_of_place(proof)
     known = {row.id: row for row in (*proof.train, *(row for rows in proof.held_out.values() for row in rows))}
     sides: list[tuple[str, Iterable[Conversation], frozenset[str]]] = []
@@ -275,6 +296,16 @@ def prompt_digest(conversation: Conversation, format: str = "instruction") -> st
     messages = conversation.messages if format == "none" else conversation.prompt
     text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False, separators=(",", ":"))
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _shared_sets(proof: SplitProof) -> list[str]:
+    """Data sets of which training rows are made, and rows of held-out tasks or clusters too."""
+    trained = {proof.data_sets.get(row.task, row.task) for row in proof.train}
+    problems: list[str] = []
+    for level in ("task", "cluster"):
+        held = {proof.data_sets.get(row.task, row.task) for row in proof.held_out.get(level, ())}
+        problems += _both(f"level {level!r}: data sets", sorted(held & trained))
+    return problems
 
 
 def _out_of_place(proof: SplitProof) -> Iterator[str]:
@@ -313,17 +344,18 @@ def _both(what: str, found: list[str]) -> list[str]:
     return [f"{what} on both sides: {len(unique)}, such as {', '.join(unique[:3])}"]
 
 
-def _held_wordings(wish: HeldOut, task: Task) -> list[str]:
-    named = wish.wordings.get(task.id)
+def _held_wordings(wish: HeldOut, portion: Portion) -> list[str]:
+    named = wish.wordings.get(portion.task)
     if named is not None:
-        return [f"{task.id}/{name.rpartition('/')[2]}" for name in named]
-    ids = sorted((t.id for t in task.templates), key=lambda id: _unit(f"{wish.salt}|{id}"))
+        return [f"{portion.task}/{name.rpartition('/')[2]}" for name in named]
+    # Rows that are in words already have a single wording, which cannot be held out from them.
+    ids = sorted(portion.templates, key=lambda id: _unit(f"{wish.salt}|{id}")) if len(portion.templates) > 1 else []
     return ids[: wish.wordings_per_task]
 
 
-def _wrong_names(wish: HeldOut, tasks: Sequence[Task]) -> list[str]:
-    clusters = {task.cluster for task in tasks}
-    ids = {task.id: task for task in tasks}
+def _wrong_names(wish: HeldOut, portions: Sequence[Portion]) -> list[str]:
+    clusters = {portion.cluster for portion in portions}
+    ids = {portion.task: portion for portion in portions}
     problems = [
         f"cluster {name!r} is not known{near(name, clusters)}" for name in wish.clusters if name not in clusters
     ]
@@ -331,7 +363,7 @@ def _wrong_names(wish: HeldOut, tasks: Sequence[Task]) -> list[str]:
         f"task {name!r} is not known{near(name, ids)}" for name in (*wish.tasks, *wish.wordings) if name not in ids
     ]
     for id, names in wish.wordings.items():
-        known = [template.name for template in ids[id].templates] if id in ids else []
+        known = [template.rpartition("/")[2] for template in ids[id].templates] if id in ids else []
         for name in names if known else ():
             if name.rpartition("/")[2] not in known:
                 problems.append(f"task {id!r} has no template {name!r}{near(name, known)}")

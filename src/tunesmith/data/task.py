@@ -13,8 +13,13 @@ files whole: every problem of every file is reported at once, with its line and 
     answer: y                  the field that holds the answer
     options: 4                 answers to choose among: how many to draw, or a list, or a field
     metric: exact_match
+    words: {"0": no, "1": yes} what the answers of the data are called in the templates; others are set aside
     templates:
       - {id: what_is, instruction: "What is the capital of {{ x }}?", target: "{{ y }}"}
+
+``templates`` may be the path of a file of promptsource instead, and is left out where the rows of the reader are in
+words already. A task of Super-NaturalInstructions is a JSON file; a data file by itself is a task, too, whose reader
+is found by looking at it. ``tasks=["labelled@data/"]`` takes the tasks that the package ships, over files in ``data``.
 """
 
 from __future__ import annotations
@@ -25,15 +30,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data import promptsource
+from tunesmith.data.files.saved import HUB
+from tunesmith.data.files.stream import kind
 from tunesmith.data.reader import NOWHERE, READERS
 from tunesmith.data.template import KINDS, Template, Turn, check_syntax
 from tunesmith.data.yaml_file import Where, YamlFile, near
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.types import Source
 
-_KEYS = ("task", "cluster", "language", "name", "reader", "input", "answer", "options", "metric", "templates")
+_KEYS = (
+    "task",
+    "cluster",
+    "language",
+    "name",
+    "reader",
+    "input",
+    "answer",
+    "words",
+    "options",
+    "metric",
+    "limit",
+    "templates",
+)
 _TEMPLATE_KEYS = ("id", "kind", "instruction", "target", "messages")
 _ROLES = ("system", "user", "assistant")
+SHIPPED = Path(__file__).parent / "shipped"
+"""Tasks that the package carries, over data that it does not: a folder for each collection."""
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -50,9 +73,13 @@ class Task:
     templates: tuple[Template, ...]
     input: tuple[str, ...] = ()
     answer: str = "answer"
+    words: Mapping[str, str] = field(default_factory=dict)
+    """What the answers of the data are called in the templates; empty: what they are."""
     options: int | tuple[str, ...] | str = 0
     """How many to draw from the task's other answers; or the answers themselves; or the field that holds them."""
     metric: str = "exact_match"
+    limit: int = 0
+    """At most so many examples, chosen by a hash of their ids; 0 takes all."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the file that are the reader's."""
     source: Source = NOWHERE
@@ -61,6 +88,11 @@ class Task:
     def stem(self) -> str:
         """The id without the language: tasks with the same stem ask the same in other languages."""
         return self.id.removesuffix(f".{self.language}")
+
+    @property
+    def borrows(self) -> bool:
+        """Whether its templates are promptsource's, which see the row as the file holds it."""
+        return any(isinstance(template, promptsource.Borrowed) for template in self.templates)
 
     def template(self, name: str) -> Template:
         """The template of a name or full id."""
@@ -73,13 +105,18 @@ class Task:
 def load_tasks(paths: Iterable[Path | str] | Path | str, *, metrics: Collection[str] | None = None) -> list[Task]:
     """The tasks of files and folders, in the order of their ids. ``metrics`` are the names that a task may
     use, where the caller knows them."""
-    files = _files(paths)
+    places = _places(paths)
     tasks: list[Task] = []
     report: list[str] = []
-    for path in files:
-        file = YamlFile.read(path, _short(path))
-        task = None if file.problems else _task(file, path.parent, metrics)
-        report += file.report()
+    for path, data in places:
+        task: Task | None
+        if kind(path) in (".yaml", ".yml"):
+            file = YamlFile.read(path, _short(path))
+            task = None if file.problems else _task(file, data, metrics)
+            report += file.report()
+        else:
+            task, problem = _by_itself(path)
+            report += [problem] if problem else []
         if task is None:
             continue
         twin = next((other for other in tasks if other.id == task.id), None)
@@ -101,21 +138,47 @@ def find_task(tasks: Iterable[Task], name: str) -> Task:
     return known[name]
 
 
-def _files(paths: Iterable[Path | str] | Path | str) -> list[Path]:
-    found: list[Path] = []
+def _places(paths: Iterable[Path | str] | Path | str) -> list[tuple[Path, Path]]:
+    """The files that define tasks, each with the folder in which its data are looked for."""
+    found: list[tuple[Path, Path]] = []
     for path in [paths] if isinstance(paths, Path | str) else paths:
+        name, at, folder = str(path).partition("@")
+        if at and (SHIPPED / name).is_dir() and not Path(path).exists():
+            data = Path(folder).expanduser()
+            if not data.is_dir():
+                raise RecipeError(f"{path}: there is no folder {data}; the tasks {name!r} look for their data in it")
+            found += [(file, data) for file in sorted((SHIPPED / name).rglob("*.yaml"))]
+            continue
+        if str(path).startswith(HUB):
+            found.append((Path(path), Path()))
+            continue
         place = Path(path).expanduser()
-        if place.is_dir():
-            inside = sorted(p for end in ("*.yaml", "*.yml") for p in place.rglob(end))
+        if place.is_dir() and not (place / "state.json").exists() and not (place / "dataset_dict.json").exists():
+            yamls = (p for end in ("*.yaml", "*.yml") for p in place.rglob(end) if not promptsource.is_one(p))
+            inside = sorted(yamls) or sorted(place.rglob("task*.json*"))
             if not inside:
-                raise RecipeError(f"The folder {place} holds no task files (*.yaml).")
-            found += inside
-        elif place.is_file():
-            found.append(place)
+                raise RecipeError(
+                    f"The folder {place} holds no task files (*.yaml, or Super-NaturalInstructions' JSON)."
+                )
+            found += [(file, file.parent) for file in inside]
+        elif place.exists():
+            found.append((place, place.parent))
         else:
             siblings = [p.name for p in place.parent.glob("*")] if place.parent.is_dir() else []
-            raise RecipeError(f"There is no task file or folder {place}{near(place.name, siblings)}")
+            shipped = [p.name for p in SHIPPED.iterdir() if p.is_dir()]
+            told = f" Tasks that are shipped: {', '.join(f'{n}@FOLDER' for n in shipped)}." if at else ""
+            raise RecipeError(f"There is no task file or folder {place}{near(place.name, siblings)}{told}")
     return list(dict.fromkeys(found))
+
+
+def _by_itself(path: Path) -> tuple[Task | None, str]:
+    """The task that a data file is without being told; or why it is none."""
+    from tunesmith.data.detect import task_of
+
+    try:
+        return task_of(path), ""
+    except DataError as error:
+        return None, str(error)
 
 
 def _short(path: Path) -> str:
@@ -145,13 +208,34 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
     if metrics is not None and metric not in metrics:
         file.problem(("metric",), f"metric {metric!r} is not known{near(metric, metrics)}")
     options = _options(file, value)
+    in_words = reader in READERS and READERS[reader].gives == "words"
+    borrowed = isinstance(value.get("templates"), str)
     inputs = file.texts((), value, "input")
-    if not inputs:
+    if in_words:
+        for key in ("templates", "input", "answer", "words", "options", "limit"):
+            if key in value:
+                file.problem(
+                    (key,), f"the rows of reader {reader!r} are in words already; {key!r} has no meaning there"
+                )
+    elif not inputs and not borrowed:
         file.problem(("input",), "'input' names no field; give the fields that stand for the task, as in: input: [x]")
-    for name in (*inputs, str(value.get("answer", "answer"))):
+    answer = file.text((), value, "answer", "" if borrowed else "answer")
+    for name in (*inputs, *([answer] if answer else [])):
         if not name.isidentifier():
             file.problem(("input",), f"{name!r} cannot be the name of a field; use letters, digits and _")
-    templates = _templates(file, value, id, names["language"], options)
+    templates: tuple[Template, ...] = ()
+    if borrowed:
+        templates = _borrowed(file, folder, str(value["templates"]), id)
+    elif not in_words:
+        templates = _templates(file, value, id, names["language"], options)
+    words = value.get("words", {})
+    if not isinstance(words, dict) or not all(isinstance(word, str) and word for word in words.values()):
+        file.problem(("words",), "'words' is wanted as a mapping of the data's answers to words")
+        words = {}
+    limit = value.get("limit", "0")
+    if not isinstance(limit, str) or not limit.isdigit():
+        file.problem(("limit",), f"'limit' is {limit!r}, wanted how many examples to take at most")
+        limit = "0"
     settings = {key: _setting(file, value, key, kind.kind, folder) for key, kind in asked.items() if key in value}
     for key, wanted in asked.items():
         if wanted.required and key not in value:
@@ -164,9 +248,11 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
         reader=reader,
         templates=templates,
         input=inputs,
-        answer=file.text((), value, "answer", "answer"),
+        answer=answer,
+        words=words,
         options=options,
         metric=metric,
+        limit=int(limit),
         settings=settings,
         source=Source(file.file, file.line(("task",))),
     )
@@ -205,12 +291,28 @@ def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, fold
         return found
     text = file.text((), value, key)
     if kind == "path" and text:
+        if text.startswith(HUB):
+            return Path(text)
         path = folder / Path(text).expanduser()
-        if not path.is_file():
+        if not path.exists():
             beside = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
             file.problem((key,), f"there is no file {path}{near(path.name, beside)}")
         return path
     return text
+
+
+def _borrowed(file: YamlFile, folder: Path, text: str, task: str) -> tuple[Template, ...]:
+    """The templates of a file of promptsource."""
+    path = folder / Path(text).expanduser()
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+        file.problem(("templates",), f"there is no file {path}{near(path.name, beside)}")
+        return ()
+    try:
+        return promptsource.load(path, task)
+    except RecipeError as error:
+        file.problem(("templates",), str(error))
+        return ()
 
 
 def _templates(

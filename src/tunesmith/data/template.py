@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta
 from jinja2 import Template as JinjaTemplate
@@ -49,6 +49,15 @@ class Turn:
     text: str
 
 
+class Said(NamedTuple):
+    """An example in words."""
+
+    messages: tuple[Message, ...]
+    """The last is the answer that is taught."""
+    answers: tuple[str, ...]
+    options: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """One wording of a task."""
@@ -71,6 +80,22 @@ class Template:
         """The Jinja source of the answer."""
         return self.messages[-1].text
 
+    def fields(self) -> set[str]:
+        """The names of the row that the template speaks of; raises ``TemplateSyntaxError``."""
+        return {name for turn in self.messages for name in fields_of(turn.text)} - {"options"}
+
+    def put(self, example: Example, task: Task) -> Said:
+        """The example in the template's words."""
+        if self.kind == "options" and len(example.options) < 2:
+            raise Unrenderable("the task has fewer than two answers to choose among")
+        values = {**example.fields, "options": example.options}
+        texts = [_text(turn.text, values, turn.role) for turn in self.messages]
+        target = texts[-1]
+        messages = tuple(Message(turn.role, text) for turn, text in zip(self.messages, texts, strict=True))
+        if example.answers and target == example.answers[0]:
+            return Said(messages, example.answers, example.options)
+        return Said(messages, (target,), _options(example, self, task, values, target))
+
 
 def wordings(task: Task, format: str = "instruction") -> tuple[Template, ...]:
     """The templates of a task in one format. The bare formats have a single one: the input fields, a line
@@ -89,25 +114,22 @@ def wordings(task: Task, format: str = "instruction") -> tuple[Template, ...]:
 def render(example: Example, template: Template, task: Task, shots: Sequence[Example] = ()) -> Conversation:
     """Put an example into the words of a template. ``shots`` are other examples of the task, already
     answered, that stand before it as turns of the conversation."""
-    if template.kind == "options" and len(example.options) < 2:
-        raise Unrenderable("the task has fewer than two answers to choose among")
-    values = {**example.fields, "options": example.options}
-    texts = [_text(turn.text, values, turn.role) for turn in template.messages]
-    target = texts[-1]
-    messages = tuple(Message(turn.role, text) for turn, text in zip(template.messages, texts, strict=True))
+    said = template.put(example, task)
+    messages = said.messages
     if shots:
-        messages = _with_shots(messages, [render(shot, template, task).messages for shot in shots])
-    plain = bool(example.answers) and target == example.answers[0]
+        messages = _with_shots(messages, [template.put(shot, task).messages for shot in shots])
     return Conversation(
         messages=messages,
         id=f"{example.id}@{template.id}",
         task=task.id,
         cluster=task.cluster,
         template=template.id,
-        answers=example.answers if plain else (target,),
-        options=example.options if plain else _options(example, template, task, values, target),
+        answers=said.answers,
+        options=said.options,
         metric=task.metric,
         language=template.language,
+        group=example.group,
+        licence=str(task.settings.get("licence", "")),
         source=example.source,
     )
 

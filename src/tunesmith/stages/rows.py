@@ -67,10 +67,9 @@ def to_json(conversation: Conversation) -> dict[str, Any]:
 def from_json(value: Mapping[str, Any]) -> Conversation:
     """The conversation that ``to_json`` wrote."""
     given: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
-    file, _, line = str(given.pop("source", "")).rpartition(":")
+    source = Source.parse(str(given.pop("source", "")))
     messages = tuple(Message(**{**m, "tool_calls": tuple(m.get("tool_calls", ()))}) for m in given.pop("messages"))
     given.pop("level", None)
-    source = Source(file, int(line)) if file and line.isdigit() else Source(str(value.get("source", "")))
     return Conversation(messages=messages, source=source, **given)
 
 

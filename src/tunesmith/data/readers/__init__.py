@@ -1,8 +1,40 @@
-"""The readers of files that everybody has. Importing this package registers them in ``READERS``.
+"""The readers, a file each. Importing this package registers them in ``READERS``.
 
 The reader of the little world registers itself when ``tunesmith.littleworld`` is imported.
 """
 
-from tunesmith.data.readers import csv, jsonl
+from tunesmith.data.readers import (
+    alpaca,
+    dolly,
+    flan_cot,
+    gsm8k,
+    labelled,
+    oasst,
+    openai,
+    preference,
+    prompt_completion,
+    questions,
+    self_instruct,
+    sharegpt,
+    superni,
+    table,
+    text,
+)
 
-__all__ = ["csv", "jsonl"]
+__all__ = [
+    "alpaca",
+    "dolly",
+    "flan_cot",
+    "gsm8k",
+    "labelled",
+    "oasst",
+    "openai",
+    "preference",
+    "prompt_completion",
+    "questions",
+    "self_instruct",
+    "sharegpt",
+    "superni",
+    "table",
+    "text",
+]

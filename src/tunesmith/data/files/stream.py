@@ -1,7 +1,7 @@
 """Files as streams of bytes, plain or compressed, that cannot fill the memory and do not end in a traceback.
 
     for number, line in lines(path):        # bytes; or a text, which says why this line cannot be read
-    with open_bytes(path) as file:          # for readers that do not go by lines
+    with open_bytes(path) as file:          # for files that do not go by lines
 
 What a file is follows from its name without the compression: ``rows.jsonl.gz`` is JSON lines (``kind``).
 """
@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tunesmith.errors import DataError
+import zstandard
 
 LONGEST_LINE = 16 << 20
 """Bytes of a line. A longer one is set aside without being held in memory."""
 
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
+
+BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """What reading a damaged or cut compressed file raises."""
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -43,14 +45,44 @@ def open_bytes(path: Path) -> BinaryIO:
     if suffix == ".xz":
         return cast(BinaryIO, lzma.open(path, "rb"))
     if suffix == ".zst":
-        try:
-            import zstandard
-        except ImportError:
-            raise DataError(
-                f"{path} is compressed with Zstandard. Install its package: pip install zstandard"
-            ) from None
-        return cast(BinaryIO, zstandard.open(path, "rb"))
+        return cast(BinaryIO, io.BufferedReader(_Zstandard(path), 1 << 17))
     return path.open("rb")
+
+
+class _Zstandard(io.RawIOBase):
+    """The package's own reader takes the end of a cut file for the end of the content. This one says so."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._ready = b""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._inside = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._ready:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._begin()
+            packed = packed or self._file.read(1 << 17)
+            if not packed:
+                if self._inside:
+                    raise EOFError("the compressed file ends before its content does")
+                return 0
+            self._inside = True
+            self._ready = self._frame.decompress(packed)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
@@ -71,5 +103,5 @@ def lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
                     length += len(line)
                 yield number, f"is a line of {length:,} bytes, more than {LONGEST_LINE:,}"
             except BROKEN as error:
-                yield number + 1, f"cannot be read on from here: {error}"
+                yield number + 1, f"cannot be read on from here: {error or type(error).__name__}"
                 return

@@ -1,0 +1,67 @@
+"""The reader ``sharegpt``: ``conversations`` of ``{from, value}``, with ``function_call`` and ``observation`` turns.
+
+A call is JSON ``{"name": ..., "arguments": ...}``, or a list of such. ``tools`` and ``system`` stand beside the turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tunesmith.data.reader import Found, Sign, Unusable, row_reader
+from tunesmith.data.readers.shape import ROLES, chat, digest_of, items, maybe, need, parsed, shown, tools
+from tunesmith.data.task import Task
+from tunesmith.errors import nearest
+from tunesmith.types import Conversation, Message
+
+
+def _fits(row: Any) -> bool:
+    turns = row.get("conversations") if isinstance(row, Mapping) else None
+    return isinstance(turns, list) and bool(turns) and isinstance(turns[0], Mapping) and "from" in turns[0]
+
+
+SIGN = Sign(
+    lambda row: _fits(row) and "chosen" not in row and "label" not in row,
+    "objects whose `conversations` are lists of {from, value}",
+    3,
+)
+
+
+@row_reader("sharegpt", sign=SIGN)
+def sharegpt(row: Any, task: Task) -> Iterator[Found]:
+    messages = chat([*system(row), *(turn(item) for item in items(row, "conversations"))])
+    yield Conversation(messages, id=digest_of(messages), tools=tools(row))
+
+
+def system(row: Any) -> list[Message]:
+    """The system's message that stands beside the turns, if any."""
+    text = maybe(row, "system")
+    return [Message("system", text)] if text.strip() else []
+
+
+def turn(item: Any) -> Message:
+    """One turn."""
+    speaker, text = need(item, "from"), need(item, "value")
+    if speaker in ("function_call", "tool_call"):
+        return Message("assistant", "", tool_calls=calls(text))
+    role = ROLES.get(speaker.lower())
+    if role is None:
+        close = nearest(speaker.lower(), [*ROLES, "function_call"])
+        raise Unusable(f"nobody knows the speaker {speaker!r}" + (f"; did you mean {close!r}?" if close else ""))
+    if not text.strip() and role != "tool":
+        raise Unusable(f"has an empty turn of the {role}")
+    return Message(role, text)
+
+
+def calls(text: str) -> tuple[Mapping[str, Any], ...]:
+    """The calls of a turn, as OpenAI and the chat templates of Hugging Face write them."""
+    value = parsed(text, "function_call")
+    found = []
+    for call in value if isinstance(value, list) else [value]:
+        if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
+            raise Unusable(f"a function call is {shown(call)}, wanted {{name, arguments}}")
+        arguments = call.get("arguments", call.get("parameters", {}))
+        if isinstance(arguments, str) and arguments.strip().startswith("{"):
+            arguments = parsed(arguments, "arguments")
+        found.append({"type": "function", "function": {"name": call["name"], "arguments": arguments}})
+    return tuple(found)

@@ -1,0 +1,72 @@
+"""The reader ``table``: any file of rows with columns, through a mapping of columns to fields.
+
+    reader: table
+    path: reviews.csv.gz
+    fields: {text: review_body, y: sentiment}    default: every column is a field; `a.b` looks into nested objects
+    id: key                                      default: a digest of the row's fields
+    group: author                                what must not be split between training and test
+
+A row without an id of its own gets a digest of its content, so that it keeps its place, held out or not, when lines
+around it come and go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tunesmith.data.reader import Found, Key, Record, Sign, Unusable, Value, row_reader
+from tunesmith.data.readers.shape import digest, shown
+from tunesmith.data.task import Task
+
+KEYS: dict[str, Key] = {
+    "fields": Key("map", required=False),
+    "id": Key("text", required=False),
+    "group": Key("text", required=False),
+}
+
+
+@row_reader("table", keys=KEYS, gives="records", sign=Sign(lambda row: isinstance(row, Mapping), "objects", 0))
+def table(row: Any, task: Task) -> Iterator[Found]:
+    if not isinstance(row, Mapping):
+        raise Unusable(f"is {shown(row)}, wanted an object")
+    wanted: Mapping[str, str] = task.settings.get("fields") or {name: name for name in row}
+    fields: dict[str, Value] = {}
+    for name, column in wanted.items():
+        value = _text(_column(row, column))
+        if value is not None:
+            fields[name] = value
+    about: dict[str, str] = {}
+    for key in ("id", "group"):
+        if key in task.settings:
+            found = _text(_column(row, task.settings[key]))
+            if not isinstance(found, str) or not found.strip():
+                raise Unusable(f"the column {task.settings[key]!r} ({key}) is missing or empty")
+            about[key] = found.strip()
+    if not fields:
+        raise Unusable("none of the wanted columns is there")
+    id = about.get("id") or digest(json.dumps(fields, sort_keys=True, ensure_ascii=False))
+    yield Record(id, fields, about.get("group", ""), raw=row if task.borrows else {})
+
+
+def _column(row: Mapping[str, Any], column: str) -> Any:
+    """A column by name; ``answers.text`` looks into a nested object."""
+    if column in row:
+        return row[column]
+    here: Any = row
+    for part in column.split("."):
+        if not isinstance(here, Mapping) or part not in here:
+            return None
+        here = here[part]
+    return here
+
+
+def _text(value: Any) -> Value | None:
+    """A value of JSON as text; a list of them as several."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        items = (_text(item) for item in value)
+        return tuple(item for item in items if isinstance(item, str))
+    return json.dumps(value, ensure_ascii=False, default=str)
