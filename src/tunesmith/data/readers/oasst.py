@@ -9,7 +9,7 @@ Deleted messages, and those that reviewers refused, end a path before them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,8 @@ def oasst(row: Any, task: Task) -> Iterator[Found]:
     tree, root = need(row, "message_tree_id"), fetch(row, "prompt")
     if not _good(root):
         raise Unusable("the question was deleted or refused by reviewers")
-    walk: Callable[..., Iterator[tuple[Message, ...] | _Ranked]]
-    walk = _paths if take == "paths" else _best if take == "best" else _ranked
-    found = list(walk(root, ()))
+    found: list[tuple[Message, ...] | _Ranked] = []
+    found += _paths(root, ()) if take == "paths" else _best(root) if take == "best" else _ranked(root, ())
     if not found:
         raise Unusable("has no answers that are ranked" if take == "ranked" else "has no answer")
     language = maybe(root, "lang") or task.language
@@ -83,7 +82,7 @@ def _paths(node: Mapping[str, Any], before: tuple[Message, ...]) -> Iterator[tup
         yield here
 
 
-def _best(node: Mapping[str, Any], before: tuple[Message, ...]) -> Iterator[tuple[Message, ...]]:
+def _best(node: Mapping[str, Any]) -> Iterator[tuple[Message, ...]]:
     here = [_message(node)]
     while replies := _replies(node):
         node = replies[0]
