@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateSyntaxError, pass_context
+from jinja2 import TemplateSyntaxError, meta, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-from tunesmith.data.template import Said, Template, Turn, Unrenderable, fields_of
+from tunesmith.data.template import Said, Template, Turn, Unrenderable
 from tunesmith.data.yaml_file import YamlFile
 from tunesmith.errors import RecipeError
 from tunesmith.types import Example, Message, Source
@@ -65,7 +65,9 @@ class Borrowed(Template):
 
     def fields(self) -> set[str]:
         """The names of the row that the template speaks of."""
-        return (fields_of(self.messages[0].text) | fields_of(self.choices)) - {"answer_choices", "zip"}
+        sources = (self.messages[0].text, self.choices)
+        names = {name for source in sources for name in meta.find_undeclared_variables(_JINJA.parse(source))}
+        return names - {"answer_choices"} - set(_JINJA.globals)
 
     def put(self, example: Example, task: Task) -> Said:
         """The example in the template's words."""
