@@ -165,14 +165,9 @@ def _examples(task: Task, records: Sequence[Record], aside: list[SetAside]) -> t
     kept: dict[str, tuple[Record, tuple[str, ...]]] = {}
     for record in records:
         answers = tuple(a for a in map(str.strip, _several(record.fields.get(task.answer, ()))) if a)
-        unknown = [answer for answer in answers if task.words and answer not in task.words]
         twin = kept.get(record.id)
-        reason = ""
-        if not answers and task.answer:
-            reason = "has no answer"
-        elif unknown:
-            reason = f"has an answer that is not among the task's `words`: {unknown[0]!r}"
-        elif twin is not None:
+        reason = _unwanted(task, record, answers)
+        if not reason and twin is not None:
             reason = f"has an id that an earlier row has: {twin[0].source}"
         if reason:
             aside.append(SetAside(f"{task.id}/{record.id}", reason, record.source))
@@ -200,6 +195,17 @@ def _examples(task: Task, records: Sequence[Record], aside: list[SetAside]) -> t
         )
         for record, answers in kept.values()
     )
+
+
+def _unwanted(task: Task, record: Record, answers: tuple[str, ...]) -> str:
+    """Why a row is no example of its task, if it is none."""
+    for name, value in task.only.items():
+        if record.fields.get(name) != value:
+            return f"is left out by the task's `only`: {name} is not {value!r}"
+    if not answers and task.answer:
+        return "has no answer"
+    unknown = [answer for answer in answers if task.words and answer not in task.words]
+    return f"has an answer that is not among the task's `words`: {unknown[0]!r}" if unknown else ""
 
 
 def _options(task: Task, record: Record, answers: tuple[str, ...], pool: Sequence[str]) -> tuple[str, ...]:

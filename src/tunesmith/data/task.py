@@ -14,6 +14,7 @@ files whole: every problem of every file is reported at once, with its line and 
     options: 4                 answers to choose among: how many to draw, or a list, or a field
     metric: exact_match
     words: {"0": no, "1": yes} what the answers of the data are called in the templates; others are set aside
+    only: {split: train}       take the rows whose fields have these values
     templates:
       - {id: what_is, instruction: "What is the capital of {{ x }}?", target: "{{ y }}"}
 
@@ -48,6 +49,7 @@ _KEYS = (
     "input",
     "answer",
     "words",
+    "only",
     "options",
     "metric",
     "limit",
@@ -75,6 +77,8 @@ class Task:
     answer: str = "answer"
     words: Mapping[str, str] = field(default_factory=dict)
     """What the answers of the data are called in the templates; empty: what they are."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Rows are taken whose fields have these values."""
     options: int | tuple[str, ...] | str = 0
     """How many to draw from the task's other answers; or the answers themselves; or the field that holds them."""
     metric: str = "exact_match"
@@ -212,7 +216,7 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
     borrowed = isinstance(value.get("templates"), str)
     inputs = file.texts((), value, "input")
     if in_words:
-        for key in ("templates", "input", "answer", "words", "options", "limit"):
+        for key in ("templates", "input", "answer", "words", "only", "options", "limit"):
             if key in value:
                 file.problem(
                     (key,), f"the rows of reader {reader!r} are in words already; {key!r} has no meaning there"
@@ -228,10 +232,8 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
         templates = _borrowed(file, folder, str(value["templates"]), id)
     elif not in_words:
         templates = _templates(file, value, id, names["language"], options)
-    words = value.get("words", {})
-    if not isinstance(words, dict) or not all(isinstance(word, str) and word for word in words.values()):
-        file.problem(("words",), "'words' is wanted as a mapping of the data's answers to words")
-        words = {}
+    words = _texts_by_name(file, value, "words", "the data's answers to words")
+    only = _texts_by_name(file, value, "only", "fields to the values that they must have")
     limit = value.get("limit", "0")
     if not isinstance(limit, str) or not limit.isdigit():
         file.problem(("limit",), f"'limit' is {limit!r}, wanted how many examples to take at most")
@@ -250,6 +252,7 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
         input=inputs,
         answer=answer,
         words=words,
+        only=only,
         options=options,
         metric=metric,
         limit=int(limit),
@@ -299,6 +302,14 @@ def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, fold
             file.problem((key,), f"there is no file {path}{near(path.name, beside)}")
         return path
     return text
+
+
+def _texts_by_name(file: YamlFile, value: Mapping[str, Any], key: str, what: str) -> dict[str, str]:
+    found = value.get(key, {})
+    if not isinstance(found, dict) or not all(isinstance(item, str) and item for item in found.values()):
+        file.problem((key,), f"{key!r} is wanted as a mapping of {what}")
+        return {}
+    return found
 
 
 def _borrowed(file: YamlFile, folder: Path, text: str, task: str) -> tuple[Template, ...]:

@@ -10,7 +10,7 @@ encodings of the paper, by what is shown before the input:
     definition_positive_explained   the definition, and two positive examples with their explanations
 
 An example that is the row itself is not shown, and those that would make the prompt longer than ``LONGEST`` are left
-out, the last first; ``positive`` fits a row only if one is left. ``held_out("default", tasks)`` is the official split.
+out, the last first; ``positive`` fits a row only if one is left. ``official("default", tasks)`` is the official split.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -108,27 +108,38 @@ def superni(row: Any, task: Task) -> Iterator[Found]:
         yield Record(str(fetch(one, "id") or digest(given, *answers)), fields, group=f"{task.name}/{digest(given)}")
 
 
-def held_out(split: str, tasks: Sequence[Task]) -> tuple[list[Task], HeldOut]:
-    """The official split ``default`` or ``xlingual``: the tasks that it uses, and which of them are held out. A
-    category of which only test tasks are there is held out as a cluster."""
+class Official(NamedTuple):
+    """An official split, applied to the tasks that are there."""
+
+    tasks: tuple[Task, ...]
+    """Those that it trains on or tests with."""
+    held_out: HeldOut
+    left_out: tuple[SetAside, ...]
+    """The others, with the reason."""
+
+
+def official(split: str, tasks: Sequence[Task]) -> Official:
+    """The official split ``default`` or ``xlingual``. A category of which only test tasks are there is held out as a
+    cluster; the other test tasks are held out one by one."""
     splits = _splits()
     if split not in splits:
         raise UnknownName("Split of Super-NaturalInstructions", split, splits)
     places = {name: place for place, names in splits[split].items() for name in names}
-    found: dict[str, list[Task]] = {"train": [], "test": [], "excluded": []}
+    found: dict[str, list[Task]] = {"train": [], "test": []}
+    left: list[SetAside] = []
     for task in tasks:
         match = re.match(r"task(\d+)_", task.id)
-        if task.reader != "superni" or not match:
-            found["train"].append(task)
-            continue
-        place = places.get(task.stem) or places.get(match.group(1))
-        if place is None:
-            raise DataError(f"Task {task.id!r} is not in the official split {split!r} of Super-NaturalInstructions.")
-        found[place].append(task)
+        own = task.reader != "superni" or not match
+        place = "train" if own or not match else places.get(task.stem) or places.get(str(int(match.group(1))), "none")
+        if place in found:
+            found[place].append(task)
+        else:
+            why = "excludes it" if place == "excluded" else "does not name it"
+            left.append(SetAside(task.id, f"the official split {split!r} {why}", task.source))
     trained = {task.cluster for task in found["train"]}
     clusters = sorted({task.cluster for task in found["test"]} - trained)
     held = tuple(task.id for task in found["test"] if task.cluster in trained)
-    return found["train"] + found["test"], HeldOut(clusters=tuple(clusters), tasks=held)
+    return Official((*found["train"], *found["test"]), HeldOut(clusters=tuple(clusters), tasks=held), tuple(left))
 
 
 @lru_cache(maxsize=1)
