@@ -20,6 +20,7 @@ from tunesmith.types import SetAside, Source
 _READ = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder()
 
 
@@ -44,6 +45,8 @@ class _Scan:
         self.path = path
         self.window = ""
         self.at = 0
+        self.passed = 0
+        """Characters of the file that lie before the window."""
         self.ended = False
         self.failed = ""
 
@@ -55,9 +58,9 @@ class _Scan:
             array = self.window.startswith("[", self.at)
             self.at += array
             number = 0
-            gap = ""
+            gap = head = ""
             while True:
-                before = self.at
+                before = self.passed + self.at
                 self._skip(_BETWEEN if number else _SPACE)
                 if array and self.window.startswith("]", self.at):
                     self.at += 1
@@ -70,13 +73,21 @@ class _Scan:
                         yield number + 1, Broken("the file ends before the array does"), 0
                     break
                 number += 1
-                if number <= 2:
-                    gap = self.window[before : self.at].replace(",", "")
-                start = self.at
+                start = self.passed + self.at
+                if number == 1:
+                    head = _head(self.window[self.at : self.at + 1000])
+                elif number == 2:
+                    gap = self.window[self.at - (start - before) : self.at] if start - before <= self.at else ""
                 value = self._value()
-                yield number, value, self.at - start
-                if isinstance(value, Broken) and not self._next(gap):
-                    break
+                end = self.passed + self.at
+                if isinstance(value, Broken) and end == start:
+                    found = self._next(head, gap)
+                    size = self.passed + self.at - start
+                    yield number, Broken(f"{value}; {size:,} characters were passed over to the next row"), 0
+                    if not found:
+                        break
+                else:
+                    yield number, value, end - start
             if self.failed:
                 yield number + 1, Broken(f"cannot be read on from here: {self.failed}"), 0
 
@@ -90,16 +101,16 @@ class _Scan:
             except ValueError as error:
                 # The text may only be cut at the window's end; it is broken if more of it changes nothing.
                 size = len(self.window) - self.at
-                if size < 2 * LONGEST_LINE and self._cut(error) and self._more(size):
-                    continue
                 if size >= 2 * LONGEST_LINE:
                     return Broken(f"is a row of more than {2 * LONGEST_LINE:,} characters")
-                return Broken(f"is not JSON: {error}" if not self.failed else f"is cut: {self.failed}")
+                if self._cut(error) and self._more(size):
+                    continue
+                return Broken(f"is cut: {self.failed}" if self.failed else f"is not JSON: {error}")
             if end == len(self.window) and not isinstance(value, dict | list) and self._more(_READ):
                 continue  # a number at the window's end may go on
             found = self.window[self.at : end]
             self.at = end
-            if bad := re.search("[\udc80-\udcff]", found):
+            if bad := _NOT_UTF8.search(found):
                 return Broken(f"is not UTF-8 (byte 0x{ord(bad.group()) - 0xDC00:02x})")
             return value
 
@@ -108,29 +119,20 @@ class _Scan:
         place = getattr(error, "pos", 0)
         return place >= len(self.window) - 16 or "Unterminated string" in str(error)
 
-    def _next(self, gap: str) -> bool:
-        """Move to the next place where a row begins: after a line end and the indent of the first rows. In a file
-        that is one line long, after the bracket that closes this row."""
-        if "\n" in gap:
-            begin = gap[gap.rindex("\n") :] + self.window[self.at]
-            found = self.window.find(begin, self.at + 1)
-            while found < 0 and self._more(len(self.window) - self.at + _READ):
-                found = self.window.find(begin, self.at + 1)
-            if found >= 0:
-                self.at = found + len(begin) - 1
-            else:
+    def _next(self, head: str, gap: str) -> bool:
+        """Move to the next place where a row begins as the first one did (``{"name":``), behind what stands between
+        the first two; to the end where there is none. What is passed over is not kept."""
+        between = re.escape(gap) if gap else r"\s*,\s*"
+        begin = re.compile(between + re.escape(head))
+        self.at += 1
+        while True:
+            if found := begin.search(self.window, self.at):
+                self.at = found.end() - len(head)
+                return True
+            self.at = max(self.at, len(self.window) - len(head) - 1000)
+            if not self._more(_READ):
                 self.at = len(self.window)
-            return found >= 0 or bool(self.failed)
-        end = _closing(self.window, self.at)
-        while (
-            end < 0 and len(self.window) - self.at < 2 * LONGEST_LINE and self._more(len(self.window) - self.at + _READ)
-        ):
-            end = _closing(self.window, self.at)
-        if end < 0:
-            self.at = len(self.window)
-            return False
-        self.at = end
-        return True
+                return bool(self.failed)
 
     def _skip(self, what: re.Pattern[str]) -> None:
         while True:
@@ -151,29 +153,15 @@ class _Scan:
         if not text:
             self.ended = True
             return False
+        self.passed += self.at
         self.window, self.at = self.window[self.at :] + text, 0
         return True
 
 
-_MARKS = re.compile(r'["{}\[\]]')
-_STRING_END = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-
-
-def _closing(text: str, at: int) -> int:
-    """Behind the bracket that closes the one at ``at``, or -1."""
-    depth = 0
-    while mark := _MARKS.search(text, at):
-        at = mark.end()
-        if mark.group() == '"':
-            string = _STRING_END.match(text, at)
-            if not string:
-                return -1
-            at = string.end()
-        else:
-            depth += 1 if mark.group() in "{[" else -1
-            if depth <= 0:
-                return at
-    return -1
+def _head(text: str) -> str:
+    """How a row begins: its bracket and, of an object, its first key."""
+    found = re.match(r'\{\s*"(?:[^"\\]|\\.)*"\s*:', text)
+    return found.group() if found else text[:1]
 
 
 FILES.add("json")(Kind((".json",), split, parse))
