@@ -32,7 +32,7 @@ def test_the_ledger(world: list[Task]) -> None:
     assert built.ledger.to_json()["steps"] == [
         {"name": "rows read", "rows_in": 8, "out": {"examples": 8}, "aside": {}},
         {
-            "name": "pairs of example and template",
+            "name": "rows in words",
             "rows_in": 24,
             "out": {"train": 14, "wording": 3, "instance": 4, "task": 0, "cluster": 2},
             "aside": {"new wording of a held-out instance: no level": 1},
@@ -71,7 +71,7 @@ def test_a_broken_row_is_set_aside_with_its_reason(world: list[Task], tmp_path: 
     built = build(load_tasks(tmp_path), HeldOut(), seed=1)
     (row,) = built.ledger.set_aside
     assert row.reason == "the template gives an empty user message" and row.source.line == 2
-    assert built.ledger["pairs of example and template"].aside == {row.reason: 1}
+    assert built.ledger["rows in words"].aside == {row.reason: 1}
 
 
 def test_what_is_held_out_word_for_word_is_not_trained(world: list[Task], tmp_path: Path) -> None:
@@ -158,7 +158,8 @@ def test_shots_are_trained_rows_and_never_the_question_itself(world: list[Task])
     assert set(questions[:2]) == {"Capital of China", "Capital of Peru"}  # Japan is held out, France is asked
     # sound.en has two rows, so a question has one other row at most; continent.en likewise.
     assert built.held_out["cluster"] == ()
-    assert built.ledger["held-out rows"].aside == {"the task has too few other examples to show": 2}
+    step = built.ledger["held-out rows with 2 examples before the question"]
+    assert step.aside == {"the task has too few other examples to show": 4}  # two of them seen in training
 
 
 @pytest.mark.parametrize("row", ['"x": "France", "group": "capital/gaul"', '"x": "Gaul", "group": "capital/france"'])

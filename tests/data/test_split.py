@@ -9,9 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import Built, HeldOut, ProofRow, Split, SplitProof, Task, build, check_split, portions, read
+from tunesmith.data import (
+    Built,
+    HeldOut,
+    ProofRow,
+    Split,
+    SplitProof,
+    Task,
+    build,
+    check_split,
+    prompt_digest,
+    read,
+    render,
+)
+from tunesmith.data.cards import CardBox, Cards
+from tunesmith.data.split import PLACES, proof_table
 from tunesmith.errors import DataError, RecipeError
-from tunesmith.types import Level
+from tunesmith.types import LEVELS, Level
 
 WISH = HeldOut(
     clusters=("animals",),
@@ -27,23 +41,31 @@ def built(world: list[Task]) -> Built:
 
 
 def test_every_pair_has_its_place(world: list[Task]) -> None:
-    found = read(world)
-    split = Split.make(WISH, portions(world, found))
-    places = {
-        (e.id.rpartition("/")[2], t.name): split.place(e.cluster, e.task, e.group, t.id)
-        for task in world
-        for t in task.templates
-        for e in found.examples[task.id]
-        if task.id == "capital.en"
-    }
-    assert places["france", "what"] == "train"
-    assert places["france", "choose"] == "wording"
-    assert places["japan", "what"] == "instance"
-    assert places["japan", "choose"] == "neither"
-    (sound,) = (t for t in world if t.id == "sound.en")
-    assert split.place(sound.cluster, sound.id, "g", sound.templates[0].id) == "cluster"
-    (where,) = (t for t in world if t.id == "continent.en")
-    assert split.place(where.cluster, where.id, "g", where.templates[0].id) == "task"
+    cards, placed = cards_of(world, WISH)
+    places = dict(zip(placed, (PLACES[n] for n in Split.make(WISH, cards, names(world)).places), strict=True))
+    assert places["capital.en/france@capital.en/what"] == "train"
+    assert places["capital.en/france@capital.en/choose"] == "wording"
+    assert places["capital.en/japan@capital.en/what"] == "instance"
+    assert places["capital.en/japan@capital.en/choose"] == "neither"
+    by_task = {row.partition("/")[0]: place for row, place in places.items()}
+    assert (by_task["sound.en"], by_task["continent.en"]) == ("cluster", "task")
+
+
+def cards_of(tasks: list[Task], wish: HeldOut) -> tuple[Cards, list[str]]:
+    """The cards of all pairs, and the ids of the rows."""
+    box, ids = CardBox(wish, 1), []
+    found = read(tasks)
+    for task in tasks:
+        for template in task.templates:
+            for example in found.examples[task.id]:
+                row = render(example, template, task)
+                box.add(row, prompt_digest(row), task.name)
+                ids.append(row.id)
+    return box.cards(), ids
+
+
+def names(tasks: list[Task]) -> dict[str, list[str]]:
+    return {task.id: [template.id for template in task.templates] for task in tasks}
 
 
 def test_counted_by_hand(built: Built) -> None:
@@ -84,7 +106,7 @@ def test_wordings_by_number(world: list[Task]) -> None:
 def test_wrong_names_all_at_once(world: list[Task]) -> None:
     wish = HeldOut(clusters=("animal",), tasks=("capital",), wordings={"capital.en": ("wat",)}, instance_fraction=1.0)
     with pytest.raises(DataError) as caught:
-        Split.make(wish, portions(world, read(world)))
+        Split.make(wish, cards_of(world, wish)[0], names(world))
     assert str(caught.value).splitlines()[1:] == [
         "cluster 'animal' is not known; did you mean 'animals'?",
         "task 'capital' is not known; did you mean 'capital.en'?",
@@ -124,34 +146,57 @@ def test_a_file(tmp_path: Path) -> None:
 def test_the_proof_survives_the_disk_and_holds(built: Built, tmp_path: Path) -> None:
     built.proof.write(tmp_path / "proof.json")
     proof = SplitProof.load(tmp_path / "proof.json")
-    assert proof.train == built.proof.train and proof.held_out == built.proof.held_out
+    assert proof == built.proof and proof.rows.equals(built.proof.rows)
     rows = [c for task in built.train.values() for c in task]
     check_split(proof, rows, built.held_out)
 
 
+def with_rows(proof: SplitProof, rows: list[tuple[str, ProofRow]]) -> SplitProof:
+    return dataclasses.replace(proof, rows=proof_table(rows))
+
+
+def rows_of(proof: SplitProof) -> list[tuple[str, ProofRow]]:
+    return [(side, row) for side in ("train", *LEVELS[1:]) for row in proof.of(side)]
+
+
 def with_train(proof: SplitProof, row: ProofRow) -> SplitProof:
-    return dataclasses.replace(proof, train=(*proof.train, row))
+    return with_rows(proof, [*rows_of(proof), ("train", row)])
 
 
 @pytest.mark.parametrize("level", ["wording", "instance", "task", "cluster"])
 def test_a_row_on_both_sides_is_found(built: Built, level: Level) -> None:
-    row = built.proof.held_out[level][0]
+    row = built.proof.of(level)[0]
     with pytest.raises(DataError, match=f"level '{level}': ids on both sides: 1, such as {row.id}"):
         check_split(with_train(built.proof, row))
 
 
 @pytest.mark.parametrize("level", ["wording", "instance", "task", "cluster"])
 def test_a_prompt_on_both_sides_is_found(built: Built, level: Level) -> None:
-    asked = built.proof.held_out[level][0].prompt
-    first = built.proof.train[0]
-    forged = dataclasses.replace(built.proof, train=(first._replace(prompt=asked), *built.proof.train[1:]))
+    asked = built.proof.of(level)[0].prompt
+    (side, first), *others = rows_of(built.proof)
+    assert side == "train"
+    forged = with_rows(built.proof, [("train", first._replace(prompt=asked)), *others])
     with pytest.raises(DataError, match=f"level '{level}': prompts on both sides"):
         check_split(forged)
 
 
+@pytest.mark.parametrize("level", ["task", "cluster"])
+def test_a_data_set_on_both_sides_is_found(built: Built, level: Level) -> None:
+    task = built.proof.of(level)[0].task
+    forged = dataclasses.replace(built.proof, data_sets={**built.proof.data_sets, task: "world_capital"})
+    with pytest.raises(DataError, match=f"level '{level}': data sets on both sides: 1, such as world_capital"):
+        check_split(forged)
+
+
+def test_a_data_set_that_a_held_out_task_is_made_of_is_not_trained(world: list[Task]) -> None:
+    tasks = [dataclasses.replace(t, name="world_capital") if t.id == "sound.en" else t for t in world]
+    with pytest.raises(DataError, match=r"'capital.en' is made of the data set 'world_capital', .* task 'sound.en'"):
+        build(tasks, HeldOut(clusters=("animals",)), seed=1)
+
+
 @pytest.mark.parametrize("level", ["instance", "task", "cluster"])
 def test_a_group_on_both_sides_is_found(built: Built, level: Level) -> None:
-    group = built.proof.held_out[level][0].group
+    group = built.proof.of(level)[0].group
     row = ProofRow("capital.en/new@capital.en/what", "geography", group, "0" * 16)
     with pytest.raises(DataError, match=f"level '{level}': groups on both sides: 1, such as {group}"):
         check_split(with_train(built.proof, row))
@@ -168,10 +213,8 @@ def test_a_group_on_both_sides_is_found(built: Built, level: Level) -> None:
 )
 def test_a_row_out_of_its_place_is_found(built: Built, row: ProofRow, wanted: str) -> None:
     """Nothing of it is on the held-out side; only the rule says that it must not be trained on."""
-    emptied: dict[Level, tuple[ProofRow, ...]] = {
-        level: tuple(r for r in rows if r.group != row.group) for level, rows in built.proof.held_out.items()
-    }
-    proof = dataclasses.replace(built.proof, held_out=emptied)
+    kept = [(side, r) for side, r in rows_of(built.proof) if side == "train" or r.group != row.group]
+    proof = with_rows(built.proof, kept)
     check_split(proof)
     with pytest.raises(DataError, match=f"row {row.id} stands in 'train'; by the rule its place is '{wanted}'"):
         check_split(with_train(proof, row))

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
 from tunesmith.evals import suite
-from tunesmith.evals.suite import Record, ask, ask_text, compare, group_of, over_wordings, read_records, scores
+from tunesmith.evals.suite import Record, ask, ask_text, compare, over_wordings, read_records, scores
 from tunesmith.models import generate as generation
 from tunesmith.models.generate import Generated
 from tunesmith.models.load import load_model
@@ -39,6 +39,7 @@ def question(
         answers=(answer,),
         options=options,
         metric=metric,
+        group=f"capital/{place.lower()}",
     )
 
 
@@ -64,8 +65,6 @@ def test_what_is_asked_and_what_is_kept(monkeypatch: pytest.MonkeyPatch, fmt: Ch
         ("task", "Milan", ("Rome",), 0.0, "capital/italy"),
     ]
     assert records[0].prompt == "What is the capital of France?" and records[0].model == "tuned"
-    named = ask(None, fmt, rows, name="tuned", groups={"capital.en/france@capital.en/what": "capital/pair"})  # type: ignore[arg-type]
-    assert [r.group for r in named] == ["capital/pair", "capital/italy"]
 
 
 def test_the_metric_of_the_task_is_used(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
@@ -230,12 +229,3 @@ def test_records_survive_the_disk(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"id": "x"}\n')
     with pytest.raises(EvalError, match=r"r\.jsonl:1: not a record"):
         read_records(tmp_path / "r.jsonl")
-
-
-def test_group_is_the_fact_in_any_language_and_wording() -> None:
-    english, chinese = (
-        question("France", "Paris"),
-        replace(question("France", "巴黎"), id="capital.zh/france@capital.zh/shi_shenme", language="zh"),
-    )
-    assert group_of(english) == group_of(chinese) == "capital/france"
-    assert group_of(question("Italy", "Rome")) != group_of(english)

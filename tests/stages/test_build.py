@@ -12,7 +12,6 @@ from tunesmith.errors import DataError, RecipeError
 from tunesmith.stages import rows
 from tunesmith.stages.build import Build
 from tunesmith.stages.stage import Job
-from tunesmith.types import Conversation, Message, Source
 
 
 def built(tmp_path: Path, tasks: Path, **settings: object) -> Path:
@@ -46,7 +45,7 @@ def test_formats_and_shots(tmp_path: Path, tasks: Path) -> None:
     few = rows.held_out(out, "instruction", 2)["cluster"]
     assert all(len(c.messages) == 6 for c in few)
     assert all(c.messages[-2].content not in [m.content for m in c.messages[:-2]] for c in few)
-    with pytest.raises(DataError, match=r"no held_out\.none\.0\.jsonl"):
+    with pytest.raises(DataError, match=r"no held_out\.none\.0\.parquet"):
         rows.held_out(out, "none")
 
 
@@ -75,27 +74,8 @@ def test_an_unknown_metric_is_told_before_anything_runs(tmp_path: Path, tasks: P
 
 def test_questions_about_one_fact_are_one_group(tmp_path: Path, tasks: Path) -> None:
     out = built(tmp_path, tasks)
-    groups = rows.groups(out, "instruction")
-    asked = {c.id for many in rows.held_out(out, "instruction").values() for c in many}
-    assert asked <= set(groups)
-    assert len(set(groups.values())) < len(groups)
-
-
-def test_a_conversation_comes_back_from_its_line() -> None:
-    whole = Conversation(
-        messages=(
-            Message("user", "Hi"),
-            Message("assistant", "", tool_calls=({"function": {"name": "f", "arguments": {}}},), learn=True),
-        ),
-        id="a@b",
-        task="t",
-        answers=("x", "y"),
-        options=("x", "z"),
-        tools=({"type": "function"},),
-        source=Source("some:file.yaml", 7),
-    )
-    line = json.loads(json.dumps(rows.to_json(whole)))
-    assert rows.from_json({**line, "level": "seen"}) == whole
+    asked = [c for many in rows.held_out(out, "instruction").values() for c in many]
+    assert all(c.group for c in asked) and len({c.group for c in asked}) < len({c.id for c in asked})
 
 
 def test_a_damaged_line_is_told(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ built.train, built.held_out["cluster"], built.ledger.table(), built.proof
 """
 
 from tunesmith.data import readers  # registers the readers of files
-from tunesmith.data.build import Built, build, portions
+from tunesmith.data.build import Built, Summary, build, build_to
 from tunesmith.data.detect import Detected, detect, task_of
 from tunesmith.data.examples import Read, draw_options, read
 from tunesmith.data.ledger import Ledger, Step
 from tunesmith.data.reader import READERS, Key, Reader, Record, Sign, Unusable, has, reader, row_reader
-from tunesmith.data.split import HeldOut, Portion, ProofRow, Split, SplitProof, check_split, prompt_digest
+from tunesmith.data.split import HeldOut, ProofRow, Split, SplitProof, check_split, prompt_digest
 from tunesmith.data.task import Task, find_task, load_tasks
 from tunesmith.data.template import FORMATS, KINDS, Template, Turn, Unrenderable, render, wordings
 
@@ -23,7 +23,6 @@ __all__ = [
     "KINDS",
     "Key",
     "Ledger",
-    "Portion",
     "ProofRow",
     "READERS",
     "Read",
@@ -33,19 +32,20 @@ __all__ = [
     "Split",
     "SplitProof",
     "Step",
+    "Summary",
     "Task",
     "Template",
     "Turn",
     "Unrenderable",
     "Unusable",
     "build",
+    "build_to",
     "check_split",
     "detect",
     "draw_options",
     "find_task",
     "has",
     "load_tasks",
-    "portions",
     "prompt_digest",
     "read",
     "reader",

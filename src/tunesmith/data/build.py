@@ -1,35 +1,61 @@
 """From tasks to conversations: what is trained on, what is held out at which level, and the books of both.
 
-    tasks --read--> examples --split--> (example, template) pairs --render--> Built(train, held_out, ledger, proof)
-                --> rows in words --split-----------------------------------^
+    tasks --units--> rows in words --cards--> fates --> train, held_out, ledger, proof
 
-The split comes first, by id alone. Then every pair is rendered, and where a training row has the prompt of
-a held-out one, the training row goes. Only then is anything drawn: ``per_level`` rows of each level, and for
-a curve ``clusters`` or ``templates_per_task`` of the training side. A smaller draw is part of a larger one,
-so that a curve shows the size and not the luck; the held-out side is the same for all of them.
+Workers make rows and a card of each (``work``). From the cards alone it is decided where each row goes: the split comes
+first, by id; where a training row has the prompt of a held-out one, the training row goes; only then is anything drawn:
+``per_level`` rows of each level, and for a curve ``clusters`` or ``templates_per_task`` of the training side
+(``decide``). A smaller draw is part of a larger one, so that a curve shows the size and not the luck; the held-out side
+is the same for all of them. What is written does not depend on the engine, the number of workers, or how often the
+build was killed and begun again.
+
+    train.<format>/00000.parquet ...        conversations to train on
+    held_out.<format>.<shots>.parquet       those that are asked, with their ``level``
+    compared.train.parquet                  comparisons to train on, if there are any; compared.held_out.parquet
+    proof.<format>.json, .parquet           what stands on which side, for anybody to check
+    set_aside.<format>.jsonl                rows that are not used, one by one, with their reasons
 """
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
-from tunesmith.data.examples import Read, read
-from tunesmith.data.ledger import Ledger, Step, by_reason
-from tunesmith.data.split import HeldOut, Portion, ProofRow, Split, SplitProof, check_split, prompt_digest
+import numpy as np
+
+from tunesmith.data import store
+from tunesmith.data.cards import Cards, hash64, order
+from tunesmith.data.decide import HELD, TRAIN, Fates, decide
+from tunesmith.data.engines import ENGINES
+from tunesmith.data.examples import read
+from tunesmith.data.ledger import Ledger, Step
+from tunesmith.data.split import PLACES, HeldOut, SplitProof, check_split
 from tunesmith.data.task import Task
-from tunesmith.data.template import Template, Unrenderable, render, wordings
+from tunesmith.data.template import Unrenderable, render, wordings
+from tunesmith.data.work import Done, Orders, cards_of, compared_of, shard_of, units
 from tunesmith.errors import DataError
-from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside
+from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside, Source
 
-HELD: tuple[Level, ...] = LEVELS[1:]
+FILE_ROWS = 1 << 18
+"""Training rows of one file."""
+TOO_FEW = "the task has too few other examples to show"
+TOLD = 1000
+"""Rows set aside that the ledger names one by one; the file beside it names all that are told."""
+
+Progress = Callable[[int, int], None]
+"""Called with the rows read and the units done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build gives."""
+    """What a build gives, in memory."""
 
     format: str
     train: Mapping[str, tuple[Conversation, ...]]
@@ -41,14 +67,14 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A row in words on its way."""
+class Summary:
+    """What a build wrote."""
 
-    conversation: Conversation
-    prompt: str
-    task: Task
-    pair: tuple[Example, Template] | None = None
-    """What it was rendered from, if it was."""
+    ledger: Ledger
+    counts: Mapping[str, int]
+    """Rows to train on, and asked at each level."""
+    comparisons: int = 0
+    data_sets: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(
@@ -57,246 +83,343 @@ def build(
     *,
     seed: int,
     format: str = "instruction",
-    examples: Read | None = None,
     per_level: int | None = None,
     clusters: int | None = None,
     templates_per_task: int | None = None,
     shots: int = 0,
 ) -> Built:
-    """Build one format. ``examples`` saves reading again for the next format. ``shots`` puts so many answered
-    examples of the task before each held-out question; training rows stay without."""
+    """Build one format, and read all of it into memory: for tests, curves and sets that are small."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        summary = build_to(
+            out,
+            tasks,
+            held_out,
+            seed=seed,
+            format=format,
+            per_level=per_level,
+            clusters=clusters,
+            templates_per_task=templates_per_task,
+            shots=(shots,),
+        )
+        train: dict[str, list[Conversation]] = {}
+        for row in store.conversations(*train_files(out, format)):
+            train.setdefault(row.task, []).append(row)
+        asked = read_held_out(out, format, shots)
+        return Built(
+            format,
+            {task: tuple(rows) for task, rows in train.items()},
+            {level: tuple(asked.get(level, ())) for level in LEVELS},
+            summary.ledger,
+            SplitProof.load(out / f"proof.{format}.json"),
+        )
+
+
+def build_to(
+    out: Path,
+    tasks: Sequence[Task],
+    held_out: HeldOut,
+    *,
+    seed: int,
+    format: str = "instruction",
+    per_level: int | None = None,
+    clusters: int | None = None,
+    templates_per_task: int | None = None,
+    shots: Sequence[int] = (0,),
+    engine: str = "local",
+    workers: int = 1,
+    progress: Progress = lambda rows, units: None,
+) -> Summary:
+    """Build one format into a folder. ``shots`` asks what is held out with so many answered examples before the
+    question, each number in a file of its own; training rows stay without. What a killed build has done is used."""
     for name, value in (("per_level", per_level), ("clusters", clusters), ("templates_per_task", templates_per_task)):
         if value is not None and value < 1:
             raise DataError(f"{name} is {value}, wanted 1 or more.")
-    found = read(tasks) if examples is None else examples
-    parts = portions(tasks, found, format)
-    split = Split.make(held_out, parts)
-
-    sides: dict[str, list[_Row]] = {place: [] for place in ("train", *HELD)}
-    broken: list[SetAside] = []
-    neither = pairs = 0
-    for task in tasks:
-        for template in wordings(task, format):
-            for example in found.examples[task.id]:
-                pairs += 1
-                place = split.place(task.cluster, task.id, example.group, template.id)
-                if place == "neither":
-                    neither += 1
-                    continue
-                try:
-                    conversation = render(example, template, task)
-                except Unrenderable as error:
-                    broken.append(SetAside(f"{example.id}@{template.id}", str(error), example.source))
-                    continue
-                row = _Row(conversation, prompt_digest(conversation, format), task, (example, template))
-                sides[place].append(row)
-        for conversation in found.conversations.get(task.id, ()):
-            pairs += 1
-            c = conversation
-            place = split.place(c.cluster, c.task, c.group, c.template)
-            if place == "neither":
-                neither += 1
-            else:
-                sides[place].append(_Row(c, prompt_digest(c, format), task))
-
-    train, leaks = _without_leaks(sides["train"], [row for level in HELD for row in sides[level]])
-    _check_left(parts, split, train)
-    kept, cut = _cut(train, seed, clusters, templates_per_task)
-    proof = SplitProof(
-        format,
+    orders = Orders.of(tasks, held_out, format, seed)
+    folder = _work_folder(out, orders)
+    dones: list[Done] = []
+    rows = 0
+    for done in ENGINES[engine](orders, units(tasks), folder, workers):
+        dones.append(done)
+        rows += done.read
+        progress(rows, len(dones))
+    problems = [done.problem for done in dones if done.problem]
+    if problems:
+        raise DataError("\n".join(problems))
+    cards = Cards.join(cards_of(folder, done.number) for done in dones)
+    broken = sum((Counter(done.broken) for done in dones), Counter[str]())
+    fates = decide(
+        cards,
         held_out,
-        tuple(sorted(split.groups)),
-        _proof_rows(kept),
-        {level: _proof_rows(sides[level]) for level in HELD},
-        {part.task: part.data_set for part in parts},
+        {task.id: [template.id for template in task.templates] for task in tasks},
+        seed=seed,
+        per_level=per_level,
+        clusters=clusters,
+        templates_per_task=templates_per_task,
+        broken=broken,
     )
+    summary = _write(out, folder, tasks, orders, dones, cards, fates, shots)
+    shutil.rmtree(folder)
+    return summary
+
+
+def train_files(out: Path, format: str) -> list[Path]:
+    """The files with the training rows of a format."""
+    return sorted((out / f"train.{format}").glob("*.parquet"))
+
+
+def held_out_file(out: Path, format: str, shots: int = 0) -> Path:
+    """The file with the questions of a format, with so many answered examples before each."""
+    return out / f"held_out.{format}.{shots}.parquet"
+
+
+def read_held_out(out: Path, format: str, shots: int = 0) -> dict[Level, list[Conversation]]:
+    """The questions of a format, by level."""
+    found: dict[Level, list[Conversation]] = {}
+    for table in store.tables_of(held_out_file(out, format, shots)):
+        for level, row in zip(table["level"].to_pylist(), store.of_table(table), strict=True):
+            found.setdefault(level, []).append(row)
+    return found
+
+
+def _work_folder(out: Path, orders: Orders) -> Path:
+    """Where the workers write. What an earlier build with other orders left there goes."""
+    folder = out / f"work.{orders.format}"
+    key = blake2b(repr((orders, [_stamp(task) for task in orders.tasks])).encode(), digest_size=16).hexdigest()
+    marker = folder / "key"
+    if folder.exists() and not (marker.exists() and marker.read_text() == key):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(key)
+    return folder
+
+
+def _stamp(task: Task) -> list[tuple[str, int, int]]:
+    """The files that a task reads, by size and time."""
+    paths = [value for value in task.settings.values() if isinstance(value, Path) and value.is_file()]
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+
+
+def _write(
+    out: Path,
+    folder: Path,
+    tasks: Sequence[Task],
+    orders: Orders,
+    dones: Sequence[Done],
+    cards: Cards,
+    fates: Fates,
+    shots: Sequence[int],
+) -> Summary:
+    """All files of a build, from the shards of its workers."""
+    kept = _Kept(cards, fates)
+    train = out / f"train.{orders.format}"
+    shutil.rmtree(train, ignore_errors=True)
+    train.mkdir(parents=True)
+    _write_parts(train, (table for number in dones for table in kept.shard(folder, number.number)))
+    data_sets = {task: name for done in dones for task, name in done.data_sets.items()}
+    proof = kept.proof(orders, data_sets)
     check_split(proof)
+    proof.write(out / f"proof.{orders.format}.json")
 
-    drawn = {level: _draw(kept if level == "seen" else sides[level], per_level, seed) for level in LEVELS}
-    few: list[SetAside] = []
-    pools = _pools(tasks, found, split) if shots else {}
-    asked = {level: tuple(_asked(rows, pools, shots, seed, few)) for level, rows in drawn.items()}
-    trained: dict[str, list[Conversation]] = {}
-    for row in kept:
-        trained.setdefault(row.conversation.task, []).append(row.conversation)
-
-    undrawn = sum(len(sides[level]) - len(drawn[level]) for level in HELD)
-    few_held = sum(len(drawn[level]) - len(asked[level]) for level in HELD)
-    ledger = Ledger(
-        (
-            Step("rows read", found.rows, _count(found), by_reason(found.set_aside)),
-            Step(
-                "pairs of example and template" if not any(found.conversations.values()) else "rows in words",
-                pairs,
-                {"train": len(train), **{level: len(sides[level]) for level in HELD}},
-                {
-                    **by_reason(broken),
-                    **by_reason(leaks),
-                    **_some("new wording of a held-out instance: no level", neither),
-                },
-            ),
-            Step("training rows", len(train), {"train": len(kept)}, cut),
-            Step(
-                "held-out rows",
-                sum(len(sides[level]) for level in HELD),
-                {level: len(asked[level]) for level in HELD},
-                {**_some(f"not among the {per_level} drawn for a level", undrawn), **_some(TOO_FEW, few_held)},
-            ),
-        ),
-        (*found.set_aside, *broken, *leaks, *few),
-    )
-    return Built(format, {task: tuple(rows) for task, rows in trained.items()}, asked, ledger, proof)
+    told = [aside for done in dones for aside in done.told] + kept.leaks()
+    steps = [_read_step(dones), *fates.steps]
+    for count in shots:
+        few: list[SetAside] = []
+        asked = _Shots(tasks, orders, cards, fates, count, few)
+        questions = [(level, row) for level, rows in kept.asked().items() for row in asked.of(rows)]
+        extra = {"level": [level for level, _ in questions]}
+        store.write(held_out_file(out, orders.format, count), (row for _, row in questions), extra)
+        if count:
+            seen = Counter(level for level, _ in questions)
+            drawn = sum(len(rows) for rows in fates.drawn.values())
+            name = f"held-out rows with {count} examples before the question"
+            out_of_it: dict[str, int] = {level: seen[level] for level in LEVELS}
+            steps.append(Step(name, drawn, out_of_it, _count(few)))
+            told += few
+    compared = kept.compared(folder, dones, out)
+    ledger = Ledger(tuple(steps), tuple(told[:TOLD]))
+    with (out / f"set_aside.{orders.format}.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as file:
+        for row in told:
+            line = {"row": row.row, "reason": row.reason, "source": str(row.source)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    counts: dict[str, int] = {"train": int((fates.of == TRAIN).sum()) - compared}
+    counts |= {level: len(rows) for level, rows in fates.drawn.items()}
+    return Summary(ledger, counts, compared, data_sets)
 
 
-TOO_FEW = "the task has too few other examples to show"
+def _write_parts(folder: Path, tables: Iterable[Any]) -> None:
+    """Tables into files of ``FILE_ROWS`` rows."""
+    import pyarrow as pa
+
+    waiting: list[Any] = []
+    rows = number = 0
+
+    def flush(size: int) -> None:
+        nonlocal waiting, rows, number
+        whole = pa.concat_tables(waiting)
+        starts = range(0, max(1, size), store.GROUP_ROWS)
+        groups = (whole.slice(at, min(store.GROUP_ROWS, size - at)) for at in starts)
+        store.write_tables(folder / f"{number:05}.parquet", groups)
+        waiting, rows, number = [whole.slice(size)], rows - size, number + 1
+
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= FILE_ROWS:
+            flush(FILE_ROWS)
+    if rows or not number:
+        flush(rows)
 
 
-def _without_leaks(train: list[_Row], held: list[_Row]) -> tuple[list[_Row], list[SetAside]]:
-    """Training rows that do not ask what a held-out row asks, word for word; and the others."""
-    asked = {row.prompt: row.conversation.id for row in held}
-    kept = [row for row in train if row.prompt not in asked]
-    leaks = [
-        SetAside(
-            row.conversation.id, f"asks word for word what is held out: {asked[row.prompt]}", row.conversation.source
-        )
-        for row in train
-        if row.prompt in asked
-    ]
-    return kept, leaks
+class _Kept:
+    """Goes through the shards once, and keeps what is needed besides the training rows."""
+
+    def __init__(self, cards: Cards, fates: Fates) -> None:
+        self.cards = cards
+        self.fates = fates
+        self.begin = 0
+        self.wanted = {int(i) for rows in fates.drawn.values() for i in rows}
+        self.named = set(fates.leaks) | set(fates.leaks.values())
+        self.rows: dict[int, Conversation] = {}
+        self.names: dict[int, tuple[str, str]] = {}
+        self.proven: list[Any] = []
+        self.starts: dict[int, int] = {}
+        """Where the comparisons of each unit begin among the cards."""
+        self.groups: set[str] = set()
+
+    def shard(self, folder: Path, number: int) -> Iterator[Any]:
+        """The training rows of a unit."""
+        for table in store.tables_of(shard_of(folder, number)):
+            at = np.arange(self.begin, self.begin + table.num_rows)
+            self.begin += table.num_rows
+            fate = self.fates.of[at]
+            for i in np.flatnonzero(np.isin(at, list(self.wanted))) if self.wanted else ():
+                (self.rows[int(at[i])],) = store.of_table(table.slice(int(i), 1))
+            for i in np.flatnonzero(np.isin(at, list(self.named))) if self.named else ():
+                row = table.slice(int(i), 1)
+                self.names[int(at[i])] = (row["id"][0].as_py(), row["source"][0].as_py())
+            self._prove(table, at, fate)
+            yield table.filter(fate == TRAIN)
+        self.starts[number] = self.begin
+        part = compared_of(folder, number)
+        if part.exists():
+            for table in store.tables_of(part):
+                at = np.arange(self.begin, self.begin + table.num_rows)
+                self.begin += table.num_rows
+                self._prove(table, at, self.fates.of[at])
+
+    def _prove(self, table: Any, at: Any, fate: Any) -> None:
+        import pyarrow as pa
+
+        placed = fate < len(PLACES) - 1
+        columns = {key: table[key].filter(placed) for key in ("id", "cluster", "group")}
+        prompts = [f"{prompt:016x}" for prompt in self.cards.rows["prompt"][at[placed]].tolist()]
+        sides = pa.array([PLACES[i] for i in fate[placed].tolist()], pa.string())
+        self.proven.append(pa.table({"side": sides, **columns, "prompt": pa.array(prompts, pa.string())}))
+        apart = np.isin(fate, [PLACES.index(level) for level in HELD if level != "wording"])
+        self.groups |= set(table["group"].filter(apart).to_pylist())
+
+    def proof(self, orders: Orders, data_sets: Mapping[str, str]) -> SplitProof:
+        import pyarrow as pa
+
+        return SplitProof(orders.format, orders.wish, frozenset(self.groups), pa.concat_tables(self.proven), data_sets)
+
+    def asked(self) -> dict[Level, list[Conversation]]:
+        """The drawn rows, by level."""
+        return {level: [self.rows[int(i)] for i in self.fates.drawn[level]] for level in LEVELS}
+
+    def leaks(self) -> list[SetAside]:
+        found = []
+        for i, held in self.fates.leaks.items():
+            id, source = self.names.get(i, ("a comparison", ""))
+            other = self.names.get(held, ("a comparison", ""))[0]
+            found.append(SetAside(id, f"asks word for word what is held out: {other}", Source.parse(source)))
+        return found
+
+    def compared(self, folder: Path, dones: Sequence[Done], out: Path) -> int:
+        """Write the comparisons of both sides; how many to train on."""
+        there = [done.number for done in dones if compared_of(folder, done.number).exists()]
+        if not there:
+            return 0
+
+        def of(side: str) -> Iterator[Any]:
+            for number in there:
+                at = self.starts[number]
+                for table in store.tables_of(compared_of(folder, number)):
+                    fate = self.fates.of[at : at + table.num_rows]
+                    at += table.num_rows
+                    held = np.isin(fate, [PLACES.index(level) for level in HELD])
+                    yield table.filter(fate == TRAIN if side == "train" else held)
+
+        store.write_tables(out / "compared.held_out.parquet", of("held_out"))
+        return store.write_tables(out / "compared.train.parquet", of("train"))
 
 
-def portions(tasks: Sequence[Task], found: Read, format: str = "instruction") -> list[Portion]:
-    """The tasks as the split sees them; rows in words may bring tasks of their own."""
-    parts = []
-    for task in tasks:
-        if examples := found.examples.get(task.id, ()):
-            names = tuple(template.id for template in task.templates)
-            parts.append(Portion(task.id, task.cluster, task.name, names, frozenset(e.group for e in examples)))
-        rows: dict[tuple[str, str], list[Conversation]] = {}
-        for row in found.conversations.get(task.id, ()):
-            rows.setdefault((row.task, row.cluster), []).append(row)
-        for (name, cluster), mine in rows.items():
-            data_set = task.name if name == task.id else name
-            templates = tuple(dict.fromkeys(row.template for row in mine))
-            parts.append(Portion(name, cluster, data_set, templates, frozenset(row.group for row in mine)))
-    return parts
+class _Shots:
+    """Puts answered examples of the task before a question."""
 
+    def __init__(
+        self, tasks: Sequence[Task], orders: Orders, cards: Cards, fates: Fates, count: int, aside: list[SetAside]
+    ) -> None:
+        self.tasks = {task.id: task for task in tasks if task.templates}
+        self.orders = orders
+        self.fates = fates
+        self.count = count
+        self.aside = aside
+        self.held = set(fates.split.groups.tolist())
+        self.pools: dict[str, tuple[list[Example], dict[str, Example]]] = {}
 
-def _check_left(parts: Sequence[Portion], split: Split, train: list[_Row]) -> None:
-    """A task that should be trained on and has lost every row is a mistake that no ledger line should hide."""
-    there = {row.conversation.task for row in train}
-    lost = [
-        p.task for p in parts if p.task not in there and p.task not in split.tasks and p.cluster not in split.clusters
-    ]
-    if lost:
-        raise DataError(
-            f"No training row is left of {', '.join(lost)}: each could not be rendered, or asks word for word "
-            "what is held out. Look at the rows with: tunesmith data sample " + lost[0]
-        )
-
-
-def _cut(rows: list[_Row], seed: int, clusters: int | None, templates: int | None) -> tuple[list[_Row], dict[str, int]]:
-    """Only so many clusters, only so many templates of each task; and how many rows that costs."""
-    aside: dict[str, int] = {}
-    if clusters is not None:
-        names = _first({row.conversation.cluster for row in rows}, clusters, seed)
-        kept = [row for row in rows if row.conversation.cluster in names]
-        aside |= _some(f"not in the {clusters} clusters trained on", len(rows) - len(kept))
-        rows = kept
-    if templates is not None:
-        of_task: dict[str, set[str]] = {}
+    def of(self, rows: Iterable[Conversation]) -> Iterator[Conversation]:
+        """The rows as they are asked: with other examples before them, never of the same group or question."""
         for row in rows:
-            of_task.setdefault(row.conversation.task, set()).add(row.conversation.template)
-        names = {name for ids in of_task.values() for name in _first(ids, templates, seed)}
-        kept = [row for row in rows if row.conversation.template in names]
-        aside |= _some(f"not in the {templates} templates trained on per task", len(rows) - len(kept))
-        rows = kept
-    return rows, aside
+            if not self.count:
+                yield row
+                continue
+            task = self.tasks.get(row.task)
+            pool, every = self._pool(task) if task else ([], {})
+            asked = every.get(row.id.rpartition("@")[0])
+            shown = self._shown(row, asked, task, pool) if asked and task else []
+            if len(shown) < self.count or not asked or not task:
+                self.aside.append(SetAside(row.id, TOO_FEW, row.source))
+            else:
+                yield render(asked, self._template(task, row), task, shown)
 
-
-def _draw(rows: list[_Row], count: int | None, seed: int) -> list[_Row]:
-    """So many rows, one from each task in turn, in an order of their own that the seed gives.
-
-    Each metric makes a figure of its own, so one with few tasks (refusals) is drawn on up to a sixth of ``count``."""
-    if count is None or count >= len(rows):
-        return rows
-    by_task: dict[str, list[_Row]] = {}
-    for row in rows:
-        by_task.setdefault(row.conversation.task, []).append(row)
-    turns = [
-        (turn, _order(seed, task), row)
-        for task, mine in by_task.items()
-        for turn, row in enumerate(sorted(mine, key=lambda row: _order(seed, row.conversation.id)))
-    ]
-    turns.sort(key=lambda entry: entry[:2])
-    drawn, left = [row for _, _, row in turns[:count]], [row for _, _, row in turns[count:]]
-    had = Counter(row.conversation.metric for row in drawn)
-    for row in left:
-        if had[row.conversation.metric] < count // 6:
-            had[row.conversation.metric] += 1
-            drawn.append(row)
-    return drawn
-
-
-def _pools(tasks: Sequence[Task], found: Read, split: Split) -> dict[str, list[Example]]:
-    """The examples of each task that may be shown with their answers: those that are trained on. A held-out
-    task has none, and shows the rows that would be trained on if it were not held out."""
-    pools = {}
-    for task in tasks:
-        out = task.id in split.tasks or task.cluster in split.clusters
-        rows = found.examples[task.id]
-        pools[task.id] = [e for e in rows if not (split.wish.chooses(e.group) if out else e.group in split.groups)]
-    return pools
-
-
-def _asked(
-    rows: list[_Row], pools: Mapping[str, list[Example]], shots: int, seed: int, aside: list[SetAside]
-) -> Iterable[Conversation]:
-    """The rows as they are asked: with other examples before them, never of the same group or question."""
-    for row in rows:
-        if not shots:
-            yield row.conversation
-            continue
-        if row.pair is None:
-            aside.append(SetAside(row.conversation.id, TOO_FEW, row.conversation.source))
-            continue
-        asked, template = row.pair
+    def _shown(self, row: Conversation, asked: Example, task: Task, pool: list[Example]) -> list[Example]:
         shown: list[Example] = []
-        order = sorted(pools[row.task.id], key=lambda e: _order(seed, f"{row.conversation.id}<{e.id}"))
-        for example in order:
-            if len(shown) == shots:
+        for example in sorted(pool, key=lambda e: order(self.orders.seed, f"{row.id}<{e.id}")):
+            if len(shown) == self.count:
                 break
             if example.group == asked.group:
                 continue
             try:
-                other = render(example, template, row.task)
+                other = render(example, self._template(task, row), task)
             except Unrenderable:
                 continue
-            if other.prompt != row.conversation.prompt:
+            if other.prompt != row.prompt:
                 shown.append(example)
-        if len(shown) < shots:
-            aside.append(SetAside(row.conversation.id, TOO_FEW, asked.source))
-            continue
-        yield render(asked, template, row.task, shown)
+        return shown
+
+    def _template(self, task: Task, row: Conversation) -> Any:
+        return next(t for t in wordings(task, self.orders.format) if t.id == row.template)
+
+    def _pool(self, task: Task) -> tuple[list[Example], dict[str, Example]]:
+        """The examples of a task that may be shown with their answers: those that are trained on. A held-out task
+        has none, and shows the rows that would be trained on if it were not held out."""
+        if task.id not in self.pools:
+            split = self.fates.split
+            out = task.id in split.tasks or task.cluster in split.clusters
+            rows = read([task]).examples[task.id]
+            wish = self.orders.wish
+            pool = [e for e in rows if not (wish.chooses(e.group) if out else hash64(e.group) in self.held)]
+            self.pools[task.id] = (pool, {example.id: example for example in rows})
+        return self.pools[task.id]
 
 
-def _proof_rows(rows: list[_Row]) -> tuple[ProofRow, ...]:
-    return tuple(ProofRow(r.conversation.id, r.conversation.cluster, r.conversation.group, r.prompt) for r in rows)
+def _read_step(dones: Sequence[Done]) -> Step:
+    kinds = sum((Counter(done.kinds) for done in dones), Counter[str]())
+    aside = sum((Counter(done.aside) for done in dones), Counter[str]())
+    return Step("rows read", sum(done.read for done in dones), {k: c for k, c in kinds.items() if c}, dict(aside))
 
 
-def _first(names: set[str], count: int, seed: int) -> set[str]:
-    return set(sorted(names, key=lambda name: _order(seed, name))[:count])
-
-
-def _order(seed: int, name: str) -> bytes:
-    return blake2b(f"{seed}|{name}".encode(), digest_size=8).digest()
-
-
-def _count(found: Read) -> dict[str, int]:
-    kinds = {"examples": found.examples, "conversations": found.conversations, "comparisons": found.comparisons}
-    counts = {name: sum(map(len, rows.values())) for name, rows in kinds.items()}
-    return {name: count for name, count in counts.items() if count or name == "examples"}
-
-
-def _some(reason: str, count: int) -> dict[str, int]:
-    return {reason: count} if count else {}
+def _count(rows: Sequence[SetAside]) -> dict[str, int]:
+    return dict(Counter(row.reason for row in rows))

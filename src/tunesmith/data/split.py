@@ -18,18 +18,27 @@ when a held-out task asks about it; so no held-out instance, task or cluster sha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.data.cards import Cards, members
 from tunesmith.data.yaml_file import YamlFile, near
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.types import LEVELS, Conversation, Level
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Place = Literal["train", "wording", "instance", "task", "cluster", "neither"]
+PLACES: tuple[Place, ...] = ("train", "wording", "instance", "task", "cluster", "neither")
 """``neither``: new words on a new fact at once, which is no level; such a pair is not used."""
 
 
@@ -98,76 +107,95 @@ class HeldOut:
         return frozenset(self.groups)
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """A task as the split sees it."""
-
-    task: str
-    cluster: str
-    data_set: str
-    """What its rows were made of: no data set may be trained on and be the stuff of a held-out task or cluster."""
-    templates: tuple[str, ...]
-    """Full ids."""
-    groups: frozenset[str]
-
-
 @dataclass(frozen=True)
 class Split:
-    """``HeldOut`` applied: the place of every pair of example and template."""
+    """``HeldOut`` applied to the rows that there are: the place of each."""
 
-    wish: HeldOut
+    places: NDArray[np.uint8]
+    """For each row a number: ``PLACES[number]``."""
+    groups: NDArray[np.uint64]
+    """The hashes of all groups that training must not touch, sorted."""
     clusters: frozenset[str]
     tasks: frozenset[str]
     """Held-out tasks of seen clusters."""
-    wordings: frozenset[str]
-    """Held-out templates, by full id."""
-    groups: frozenset[str]
-    """Every group that training must not touch."""
 
     @classmethod
-    def make(cls, wish: HeldOut, portions: Sequence[Portion]) -> Split:
-        """Check the wish against what there is, all problems at once, and apply it."""
-        problems = _wrong_names(wish, portions)
-        clusters = frozenset(wish.clusters)
-        held = frozenset(wish.tasks)
-        out = [portion for portion in portions if portion.cluster in clusters or portion.task in held]
-        trained = [portion for portion in portions if portion not in out]
-        wordings = {t for portion in trained for t in _held_wordings(wish, portion)}
-        groups = {group for portion in out for group in portion.groups}
-        groups |= {group for portion in trained for group in portion.groups if wish.chooses(group)}
-        sets = {portion.data_set: portion.task for portion in out}
-        for portion in trained:
-            if portion.templates and wordings.issuperset(portion.templates):
-                count = len(portion.templates)
-                problems.append(f"all {count} wordings of task {portion.task!r} are held out; leave one to train on")
-            if portion.data_set in sets:
+    def make(cls, wish: HeldOut, cards: Cards, templates: Mapping[str, Sequence[str]]) -> Split:
+        """Check the wish against what there is, all problems at once, and apply it. ``templates`` are the full ids of
+        all templates of each task, also of those that render nothing."""
+        rows, names = cards.rows, cards.names
+        parts = _parts(cards, templates)
+        problems = _wrong_names(wish, parts)
+        clusters, held = frozenset(wish.clusters), frozenset(wish.tasks)
+        trained = [part for part in parts if part.cluster not in clusters and part.task not in held]
+        wordings = {t for part in trained for t in _held_wordings(wish, part)}
+
+        in_cluster = members(rows["cluster"], clusters, names["cluster"])
+        in_task = members(rows["task"], held, names["task"]) & ~in_cluster
+        out = in_cluster | in_task
+        groups = np.unique(rows["group"][out | rows["chosen"]])
+        in_group = np.isin(rows["group"], groups)
+        in_wording = members(rows["template"], wordings, names["template"])
+
+        sets = {str(name) for name in np.unique(cards.named("data_set")[out])} if out.any() else set()
+        for part in trained:
+            mine = (rows["task"] == part.number) & ~in_cluster
+            if part.templates and wordings.issuperset(part.templates):
+                count = len(part.templates)
+                problems.append(f"all {count} wordings of task {part.task!r} are held out; leave one to train on")
+            shared = sets & part.data_sets
+            if shared:
+                name = min(shared)
+                other = cards.named("task")[out & (cards.named("data_set") == name)][0]
                 problems.append(
-                    f"task {portion.task!r} is made of the data set {portion.data_set!r}, and so is the held-out task "
-                    f"{sets[portion.data_set]!r}; hold out both, or neither"
+                    f"task {part.task!r} is made of the data set {name!r}, and so is the held-out task {other!r}; "
+                    "hold out both, or neither"
                 )
-            elif portion.groups and portion.groups <= groups:
-                mates = sorted(other.task for other in out if other.groups & portion.groups)
+            elif mine.any() and in_group[mine].all():
+                mates = cards.named("task")[out & np.isin(rows["group"], rows["group"][mine])]
                 why = (
-                    f"they are asked about by the held-out task {mates[0]!r}; hold out both, or neither"
-                    if mates
-                    else (f"lower the fraction ({wish.instance_fraction}), or change the salt")
+                    f"they are asked about by the held-out task {min(mates)!r}; hold out both, or neither"
+                    if len(mates)
+                    else f"lower the fraction ({wish.instance_fraction}), or change the salt"
                 )
-                problems.append(f"all {len(portion.groups)} rows of task {portion.task!r} are held out: {why}")
-        if not trained and portions:
+                count = len(np.unique(rows["group"][mine]))
+                problems.append(f"all {count} rows of task {part.task!r} are held out: {why}")
+        if not trained and len(cards):
             problems.append("every task is held out; nothing is left to train on")
         if problems:
             raise DataError("What is held out does not fit the tasks:\n" + "\n".join(problems))
-        return cls(wish, clusters, held, frozenset(wordings), frozenset(groups))
+        known = np.select(
+            [in_cluster, in_task, in_group & in_wording, in_group, in_wording],
+            [PLACES.index(place) for place in ("cluster", "task", "neither", "instance", "wording")],
+            PLACES.index("train"),
+        )
+        return cls(known.astype(np.uint8), groups, clusters, held)
 
-    def place(self, cluster: str, task: str, group: str, template: str) -> Place:
-        """Where one row belongs."""
-        if cluster in self.clusters:
-            return "cluster"
-        if task in self.tasks:
-            return "task"
-        if group in self.groups:
-            return "neither" if template in self.wordings else "instance"
-        return "wording" if template in self.wordings else "train"
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A task as the split sees it."""
+
+    task: str
+    number: int
+    cluster: str
+    data_sets: frozenset[str]
+    templates: tuple[str, ...]
+
+
+def _parts(cards: Cards, templates: Mapping[str, Sequence[str]]) -> list[_Part]:
+    found: dict[str, _Part] = {}
+    keys: NDArray[Any] = np.unique(cards.rows[["task", "cluster", "data_set", "template"]])
+    for task, cluster, data_set, template in keys:
+        name = cards.names["task"][task]
+        part = found.get(name) or _Part(name, int(task), cards.names["cluster"][cluster], frozenset(), ())
+        known = tuple(templates.get(name, ())) or (*part.templates, cards.names["template"][template])
+        found[name] = replace(
+            part,
+            data_sets=part.data_sets | {cards.names["data_set"][data_set]},
+            templates=tuple(dict.fromkeys(known)),
+        )
+    return [found[name] for name in sorted(found)]
 
 
 class ProofRow(NamedTuple):
@@ -188,10 +216,6 @@ class ProofRow(NamedTuple):
     def task(self) -> str:
         return self.template.rpartition("/")[0]
 
-    @property
-    def example(self) -> str:
-        return self.id.rpartition("@")[0]
-
 
 @dataclass(frozen=True)
 class SplitProof:
@@ -199,49 +223,60 @@ class SplitProof:
 
     format: str
     wish: HeldOut
-    groups: tuple[str, ...]
+    groups: frozenset[str]
     """Every group that is held out: by the hash of its name, or because a held-out task asks about it."""
-    train: tuple[ProofRow, ...]
-    held_out: Mapping[Level, tuple[ProofRow, ...]]
-    """Everything that was held out, also what a sample of it left undrawn."""
+    rows: pa.Table
+    """All rows of both sides: ``side`` (train, or the level), ``id``, ``cluster``, ``group``, ``prompt``. Everything
+    that was held out is there, also what a sample of it left undrawn."""
     data_sets: Mapping[str, str] = field(default_factory=dict)
     """What the rows of each task were made of."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, which ``from_json`` reads."""
-        return {
-            "format": self.format,
-            "held_out": self.wish.to_json(),
-            "groups": list(self.groups),
-            "data_sets": dict(sorted(self.data_sets.items())),
-            "train": [list(row) for row in self.train],
-            "levels": {level: [list(row) for row in rows] for level, rows in self.held_out.items()},
-        }
+    def of(self, side: str) -> list[ProofRow]:
+        """The rows of one side."""
+        import pyarrow.compute as pc
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> SplitProof:
-        """The proof that ``to_json`` wrote."""
-        return cls(
-            value["format"],
-            HeldOut.from_json(value["held_out"]),
-            tuple(value["groups"]),
-            tuple(ProofRow(*row) for row in value["train"]),
-            {level: tuple(ProofRow(*row) for row in rows) for level, rows in value["levels"].items()},
-            value["data_sets"],
-        )
+        rows = self.rows.filter(pc.equal(self.rows["side"], side))
+        return [ProofRow(*row) for row in zip(*(rows[key].to_pylist() for key in ProofRow._fields), strict=True)]
 
     def write(self, path: Path) -> None:
-        """One JSON object."""
-        path.write_text(json.dumps(self.to_json(), ensure_ascii=False) + "\n", encoding="utf-8")
+        """The rule as JSON, and the rows beside it as Parquet of the same name."""
+        import pyarrow.parquet as pq
+
+        value = {
+            "format": self.format,
+            "held_out": self.wish.to_json(),
+            "groups": sorted(self.groups),
+            "data_sets": dict(sorted(self.data_sets.items())),
+            "counts": self.counts,
+            "rows": path.with_suffix(".parquet").name,
+        }
+        pq.write_table(self.rows, path.with_suffix(".parquet"), compression="zstd")
+        path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> SplitProof:
-        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        """The proof that ``write`` wrote."""
+        import pyarrow.parquet as pq
+
+        value = json.loads(path.read_text(encoding="utf-8"))
+        rows = pq.read_table(path.with_name(value["rows"]))
+        wish, groups = HeldOut.from_json(value["held_out"]), frozenset(value["groups"])
+        return cls(value["format"], wish, groups, rows, value["data_sets"])
 
     @property
     def counts(self) -> dict[str, int]:
         """Rows of training and of each level."""
-        return {"train": len(self.train), **{level: len(rows) for level, rows in self.held_out.items()}}
+        counted = Counter(self.rows["side"].to_pylist())
+        return {side: counted[side] for side in ("train", *LEVELS[1:])}
+
+
+def proof_table(rows: Iterable[tuple[str, ProofRow]]) -> pa.Table:
+    """The rows of a proof, each with its side."""
+    import pyarrow as pa
+
+    columns = list(zip(*((side, *row) for side, row in rows), strict=True)) or [()] * 5
+    names = ("side", *ProofRow._fields)
+    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
 
 def check_split(
@@ -255,35 +290,43 @@ def check_split(
     set may be trained on of which a held-out task or cluster is made; every row must stand where the held-out
     clusters, tasks, wordings and groups put it. With the rows themselves, those must be the rows of the proof,
     prompt for prompt."""
+    import pyarrow.compute as pc
+
     problems: list[str] = []
-    ids = {row.id for row in proof.train}
-    groups = {row.group for row in proof.train}
-    prompts = {row.prompt for row in proof.train}
-    if len(ids) < len(proof.train):
-        problems.append(f"{len(proof.train) - len(ids)} training rows have an id that another one has")
-    for level, rows in proof.held_out.items():
+    sides = {
+        side: proof.rows.filter(pc.equal(proof.rows["side"], side))
+        for side in pc.unique(proof.rows["side"]).to_pylist()
+    }
+    nothing = proof.rows.slice(0, 0)
+    trained = sides.get("train", nothing)
+    twice = len(trained) - len(pc.unique(trained["id"]))
+    if twice:
+        problems.append(f"{twice} training rows have an id that another one has")
+    trained_sets = _data_sets(proof, trained)
+    for level, rows in sides.items():
+        if level == "train":
+            continue
         if level not in LEVELS or level == "seen":
             problems.append(f"there is no held-out level {level!r}; known: {', '.join(LEVELS[1:])}")
-        problems += _both(f"level {level!r}: ids", [row.id for row in rows if row.id in ids])
-        problems += _both(f"level {level!r}: prompts", [row.id for row in rows if row.prompt in prompts])
-        if level != "wording":
-            problems += _both(f"level {level!r}: groups", [row.group for row in rows if row.group in groups])
-    problems += _shared_sets(proof)
+        for key, what in (("id", "ids"), ("prompt", "prompts"), ("group", "groups")):
+            if key != "group" or level != "wording":
+                both = rows.filter(pc.is_in(rows[key], value_set=trained[key].combine_chunks()))
+                problems += _both(f"level {level!r}: {what}", both["group" if key == "group" else "id"].to_pylist())
+        if level in ("task", "cluster"):
+            problems += _both(f"level {level!r}: data sets", sorted(_data_sets(proof, rows) & trained_sets))
     problems += _out_of_place(proof)
-    known = {row.id: row for row in (*proof.train, *(row for rows in proof.held_out.values() for row in rows))}
-    sides: list[tuple[str, Iterable[Conversation], frozenset[str]]] = []
-    if train is not None:
-        sides.append(("train", train, frozenset(ids)))
-    for name, given in (held_out or {}).items():
-        of_level = ids if name == "seen" else {row.id for row in proof.held_out.get(name, ())}
-        sides.append((name, given, frozenset(of_level)))
-    for side, conversations, allowed in sides:
+    given: list[tuple[str, Iterable[Conversation]]] = [("train", train)] if train is not None else []
+    given += list((held_out or {}).items())
+    for side, conversations in given:
+        # A seen question is a training row.
+        allowed = {row.id: row for row in proof.of("train" if side == "seen" else side)}
         for conversation in conversations:
-            if conversation.id not in allowed:
+            row = allowed.get(conversation.id)
+            if row is None:
                 problems.append(f"{side}: row {conversation.id} is not in the proof")
-            elif prompt_digest(conversation, proof.format) != known[conversation.id].prompt:
+            elif prompt_digest(conversation, proof.format) != row.prompt:
                 problems.append(f"{side}: row {conversation.id} has another prompt than the proof says")
-            elif conversation.cluster != known[conversation.id].cluster:
+            elif conversation.cluster != row.cluster:
                 problems.append(f"{side}: row {conversation.id} is of another cluster than the proof says")
     if problems:
         more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
@@ -298,43 +341,43 @@ def prompt_digest(conversation: Conversation, format: str = "instruction") -> st
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _shared_sets(proof: SplitProof) -> list[str]:
-    """Data sets of which training rows are made, and rows of held-out tasks or clusters too."""
-    trained = {proof.data_sets.get(row.task, row.task) for row in proof.train}
-    problems: list[str] = []
-    for level in ("task", "cluster"):
-        held = {proof.data_sets.get(row.task, row.task) for row in proof.held_out.get(level, ())}
-        problems += _both(f"level {level!r}: data sets", sorted(held & trained))
-    return problems
+def _data_sets(proof: SplitProof, rows: pa.Table) -> set[str]:
+    """What rows were made of."""
+    tasks = {template.rpartition("/")[0] for template in set(_templates(rows))}
+    return {proof.data_sets.get(task, task) for task in tasks}
 
 
-def _out_of_place(proof: SplitProof) -> Iterator[str]:
-    """Every row whose place is not what the declared rule gives, computed here a second time."""
+def _templates(rows: pa.Table) -> list[str]:
+    return [id.rpartition("@")[2] for id in rows["id"].to_pylist()]
+
+
+def _out_of_place(proof: SplitProof) -> list[str]:
+    """Rows whose place is not what the declared rule gives, computed here a second time."""
     wish = proof.wish
+    sides, ids, clusters, groups = (proof.rows[key].to_pylist() for key in ("side", "id", "cluster", "group"))
+    templates = _templates(proof.rows)
+    found: list[str] = []
     wordings = {f"{task}/{name.rpartition('/')[2]}" for task, names in wish.wordings.items() for name in names}
-    held = frozenset(proof.groups)
-    counted = {row.template for row in proof.held_out.get("wording", ())} - wordings
-    per_task: dict[str, int] = {}
-    for template in counted:
-        task = template.rpartition("/")[0]
-        per_task[task] = per_task.get(task, 0) + 1
+    counted = {t for t, side in zip(templates, sides, strict=True) if side == "wording"} - wordings
+    per_task = Counter(template.rpartition("/")[0] for template in counted)
     for task, count in sorted(per_task.items()):
         if task in wish.wordings or count > wish.wordings_per_task:
-            yield f"task {task!r} holds out {count} wordings that the rule does not name"
+            found.append(f"task {task!r} holds out {count} wordings that the rule does not name")
     wordings |= counted
-    sides: list[tuple[str, Sequence[ProofRow]]] = [("train", proof.train), *proof.held_out.items()]
-    for side, rows in sides:
-        for row in rows:
-            if row.cluster in wish.clusters:
-                wanted = "cluster"
-            elif row.task in wish.tasks:
-                wanted = "task"
-            elif row.group in held or wish.chooses(row.group):
-                wanted = "neither" if row.template in wordings else "instance"
-            else:
-                wanted = "wording" if row.template in wordings else "train"
-            if side != wanted:
-                yield f"row {row.id} stands in {side!r}; by the rule its place is {wanted!r}"
+    held = {group: group in proof.groups or wish.chooses(group) for group in set(groups)}
+    tasks = {template: template.rpartition("/")[0] for template in set(templates)}
+    for side, id, cluster, group, template in zip(sides, ids, clusters, groups, templates, strict=True):
+        if cluster in wish.clusters:
+            wanted = "cluster"
+        elif tasks[template] in wish.tasks:
+            wanted = "task"
+        elif held[group]:
+            wanted = "neither" if template in wordings else "instance"
+        else:
+            wanted = "wording" if template in wordings else "train"
+        if side != wanted and len(found) < 1000:
+            found.append(f"row {id} stands in {side!r}; by the rule its place is {wanted!r}")
+    return found
 
 
 def _both(what: str, found: list[str]) -> list[str]:
@@ -344,18 +387,18 @@ def _both(what: str, found: list[str]) -> list[str]:
     return [f"{what} on both sides: {len(unique)}, such as {', '.join(unique[:3])}"]
 
 
-def _held_wordings(wish: HeldOut, portion: Portion) -> list[str]:
-    named = wish.wordings.get(portion.task)
+def _held_wordings(wish: HeldOut, part: _Part) -> list[str]:
+    named = wish.wordings.get(part.task)
     if named is not None:
-        return [f"{portion.task}/{name.rpartition('/')[2]}" for name in named]
+        return [f"{part.task}/{name.rpartition('/')[2]}" for name in named]
     # Rows that are in words already have a single wording, which cannot be held out from them.
-    ids = sorted(portion.templates, key=lambda id: _unit(f"{wish.salt}|{id}")) if len(portion.templates) > 1 else []
+    ids = sorted(part.templates, key=lambda id: _unit(f"{wish.salt}|{id}")) if len(part.templates) > 1 else []
     return ids[: wish.wordings_per_task]
 
 
-def _wrong_names(wish: HeldOut, portions: Sequence[Portion]) -> list[str]:
-    clusters = {portion.cluster for portion in portions}
-    ids = {portion.task: portion for portion in portions}
+def _wrong_names(wish: HeldOut, parts: Sequence[_Part]) -> list[str]:
+    clusters = {part.cluster for part in parts}
+    ids = {part.task: part for part in parts}
     problems = [
         f"cluster {name!r} is not known{near(name, clusters)}" for name in wish.clusters if name not in clusters
     ]

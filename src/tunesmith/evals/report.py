@@ -118,12 +118,11 @@ class HeldOutView:
     @classmethod
     def of(cls, proof: SplitProof, file: str = "") -> HeldOutView:
         """What the proof of a build says, by the rows themselves and not by the wish alone."""
-        held = proof.held_out
         return cls(
-            clusters=tuple(sorted({row.cluster for row in held.get("cluster", ())})),
-            tasks=tuple(sorted({row.task for row in held.get("task", ())})),
-            wordings=tuple(sorted({row.template for row in held.get("wording", ())})),
-            groups=tuple(proof.groups),
+            clusters=tuple(sorted({row.cluster for row in proof.of("cluster")})),
+            tasks=tuple(sorted({row.task for row in proof.of("task")})),
+            wordings=tuple(sorted({row.template for row in proof.of("wording")})),
+            groups=tuple(sorted(proof.groups)),
             counts=proof.counts,
             proof=file,
         )

@@ -120,13 +120,9 @@ def ask(
     shots: int = 0,
     max_new_tokens: int = 32,
     rank: bool = True,
-    groups: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Ask one model everything once. ``name``, ``format`` and ``shots`` are what the records will say.
-
-    ``groups`` says by row id which questions go together (a build's proof knows); without it, those about one
-    example in any wording and language do.
 
     ``max_new_tokens`` has to leave room for the longest right answer; that is checked.
     """
@@ -144,8 +140,7 @@ def ask(
     for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
         answer = Answer(fmt.decode(found.ids), found.finished, by_rank.get(i))
         for metric in (row.metric, *(("options",) if i in by_rank else ())):
-            group = (groups or {}).get(row.id) or group_of(row)
-            records.append(_record(row, answer, metric, name, level, format, shots, group))
+            records.append(_record(row, answer, metric, name, level, format, shots, row.group or row.id))
     return records
 
 
@@ -218,13 +213,6 @@ def _shown(row: Conversation, shots: int) -> str:
     if len(turns) == 1:
         return turns[0].content
     return "\n".join(f"{m.role}: {m.content}" for m in turns)
-
-
-def group_of(row: Conversation) -> str:
-    """What a question is about, whatever its wording and language: ``capital.en/france@...`` -> ``capital/france``."""
-    example = row.id.partition("@")[0]
-    task, slash, rest = example.partition("/")
-    return task.removesuffix(f".{row.language}") + slash + rest
 
 
 def ask_text(

@@ -20,8 +20,7 @@ from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Stage
 
 if TYPE_CHECKING:
-    from tunesmith.data.build import Built
-    from tunesmith.data.examples import Read
+    from tunesmith.data.build import Summary
     from tunesmith.data.split import HeldOut
     from tunesmith.data.task import Task
 
@@ -55,7 +54,11 @@ class Build(Stage):
         description="Questions of each level, drawn by the seed, and for each metric at least a sixth of that.",
     )
 
+    engine: Literal["local", "ray"] = Field(default="local", description="Who does the work; the result is the same.")
+    workers: int = Field(default=1, ge=1, description="How many processes share the work; the result is the same.")
+
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld")
+    unkeyed: ClassVar[tuple[str, ...]] = ("full", "engine", "workers")
 
     def files(self) -> list[Path]:
         places = [
@@ -64,69 +67,49 @@ class Build(Stage):
         inside = [sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place] for place in places]
         own = [place for place in self.tasks if place != LITTLE_WORLD]
         read = [v for task in load_tasks_of(own) for v in task.settings.values() if isinstance(v, Path)] if own else []
-        return list(dict.fromkeys([*(file for files in inside for file in files), *read]))
+        files = [p for path in read for p in (sorted(path.rglob("*")) if path.is_dir() else [path]) if p.is_file()]
+        return list(dict.fromkeys([*(file for files in inside for file in files), *files]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data.examples import read
         from tunesmith.data.ledger import by_reason
 
         tasks = load_tasks_of(self.tasks)
         held_out = load_held_out(self.held_out)
-        examples = read(tasks)
         texts = rows.write_lines(job.out / "text.jsonl", ({"text": text} for text in self._texts(job.seed)))
         if LITTLE_WORLD in self.text:
             from tunesmith.littleworld import clozes
 
             rows.write_lines(job.out / "cloze.jsonl", map(asdict, clozes()))
-        job.step(f"{len(tasks)} tasks, {sum(map(len, examples.examples.values())):,} examples, {texts:,} texts")
-        for reason, rows_aside in by_reason(examples.set_aside).items():
-            job.step(f"[yellow]{counted(rows_aside, 'row')} set aside: {escape(reason)}[/]")
+        job.step(f"{counted(len(tasks), 'task')}, {counted(texts, 'text')}")
         ledgers: dict[str, Any] = {}
         for format in self.formats:
-            for shots in self.shots if format == "instruction" else [0]:
-                built = self.build(tasks, held_out, examples, job.seed, format, shots=shots)
-                asked = (
-                    {"level": level, **rows.to_json(conversation)}
-                    for level, conversations in built.held_out.items()
-                    for conversation in conversations
-                )
-                rows.write_lines(rows.held_out_file(job.out, format, shots), asked)
-                if shots:
-                    continue
-                trained = [rows.to_json(c) for group in built.train.values() for c in group]
-                rows.write_lines(rows.train_file(job.out, format), trained)
-                built.proof.write(job.out / f"proof.{format}.json")
-                ledgers[format] = built.ledger.to_json()
-                job.step(f"{format}: {len(trained):,} rows to train on; held out: {_counts(built)}")
+            summary = self.build(job, tasks, held_out, format)
+            ledgers[format] = summary.ledger.to_json()
+            if format == self.formats[0]:
+                for reason, count in by_reason(summary.ledger.set_aside).items():
+                    job.step(f"[yellow]{counted(count, 'row')} set aside: {escape(reason)}[/]")
+            held = ", ".join(f"{level} {n:,}" for level, n in summary.counts.items() if level not in ("train", "seen"))
+            job.step(f"{format}: {summary.counts['train']:,} rows to train on; held out: {held}")
         rows.write_json(job.out / "ledger.json", ledgers)
         return {"tasks": len(tasks), "texts": texts, "held_out": held_out.to_json()}
 
-    def build(
-        self,
-        tasks: Sequence[Task],
-        held_out: HeldOut,
-        examples: Read,
-        seed: int,
-        format: str = "instruction",
-        *,
-        shots: int = 0,
-        clusters: int | None = None,
-        templates: int | None = None,
-    ) -> Built:
-        """One build with these settings; a curve does it with fewer clusters or templates."""
-        from tunesmith.data.build import build
+    def build(self, job: Job, tasks: Sequence[Task], held_out: HeldOut, format: str) -> Summary:
+        """Build one format with these settings."""
+        from tunesmith.data.build import build_to
 
-        return build(
-            tasks,
-            held_out,
-            seed=seed,
-            format=format,
-            examples=examples,
-            per_level=self.per_level,
-            shots=shots,
-            clusters=clusters,
-            templates_per_task=templates,
-        )
+        with job.progress(f"rows, {format}") as tell:
+            return build_to(
+                job.out,
+                tasks,
+                held_out,
+                seed=job.seed,
+                format=format,
+                per_level=self.per_level,
+                shots=self.shots if format == "instruction" else [0],
+                engine=self.engine,
+                workers=self.workers,
+                progress=lambda count, units: tell(count, None),
+            )
 
     def _texts(self, seed: int) -> Iterator[str]:
         for place in self.text:
@@ -168,7 +151,3 @@ def _texts_of(file: Path) -> Iterator[str]:
             yield from (line.strip() for line in lines if line.strip())
     else:
         raise DataError(f"{file} is neither .txt nor .jsonl; the build's `text` takes these two.")
-
-
-def _counts(built: Built) -> str:
-    return ", ".join(f"{level} {len(group):,}" for level, group in built.held_out.items() if level != "seen")

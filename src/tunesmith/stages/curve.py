@@ -40,14 +40,13 @@ class CurveStage(Stage):
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "stages/training.py", "stages/sft.py", "evals", "data")
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data.examples import read
+        from tunesmith.data.build import build
 
         like = job.stages[self.like]
         assert isinstance(like, Sft)
-        build = job.stages[like.data]
-        assert isinstance(build, Build)
-        tasks, held_out = load_tasks_of(build.tasks), load_held_out(build.held_out)
-        examples = read(tasks)
+        stage = job.stages[like.data]
+        assert isinstance(stage, Build)
+        tasks, held_out = load_tasks_of(stage.tasks), load_held_out(stage.held_out)
         points: list[dict[str, Any]] = []
         for count in self.points:
             folder = job.out / f"{self.vary}_{count}"
@@ -56,7 +55,14 @@ class CurveStage(Stage):
                 job.step(f"{count} {self.vary}")
                 clusters = count if self.vary == "clusters" else None
                 templates = count if self.vary == "templates" else None
-                built = build.build(tasks, held_out, examples, job.seed, clusters=clusters, templates=templates)
+                built = build(
+                    tasks,
+                    held_out,
+                    seed=job.seed,
+                    per_level=stage.per_level,
+                    clusters=clusters,
+                    templates_per_task=templates,
+                )
                 rows.write_json(done, self._point(job, like, built, count))
             points += json.loads(done.read_text(encoding="utf-8"))
         title, label = TITLES[self.vary]
@@ -77,8 +83,7 @@ class CurveStage(Stage):
             asked = [c for c in built.held_out[level] if c.metric == "exact_match"]
             if not asked:
                 continue
-            groups = {row.id: row.group for row in built.proof.held_out[level]}
-            records = ask(model, fmt, {level: asked}, name=str(count), rank=False, groups=groups)
+            records = ask(model, fmt, {level: asked}, name=str(count), rank=False)
             spread = over_wordings(records)
             lower, upper, median = spread.lower, spread.upper, spread.median
             point = {"x": count, "rate": asdict(rate(records)), "level": level}

@@ -63,7 +63,6 @@ class Evaluate(Stage):
                         name=name,
                         shots=shots,
                         max_new_tokens=self.max_new_tokens,
-                        groups=rows.groups(build, "instruction"),
                         progress=tell,
                     )
             if self.cloze and (build / "cloze.jsonl").exists():
@@ -92,7 +91,6 @@ class Evaluate(Stage):
                     format=asked,
                     max_new_tokens=self.max_new_tokens,
                     rank=False,
-                    groups=rows.groups(build, asked),
                     progress=tell,
                 )
         return found

@@ -183,7 +183,7 @@ def _wanted(recipe: Recipe, only: Collection[str] | None, full: bool) -> list[st
 def key_parts(recipe: Recipe, id: str, keys: Mapping[str, str]) -> dict[str, Any]:
     """Everything that the result of a stage depends on, by name, so that a change can be told in words."""
     stage = recipe.stages[id]
-    settings = stage.model_dump(mode="json", exclude={"full"})
+    settings = stage.model_dump(mode="json", exclude=set(stage.unkeyed))
     inputs: dict[str, str] = {}
     for _, name, _ in references(stage):
         if name in recipe.stages:

@@ -34,8 +34,8 @@ from rich.progress import Progress as RichProgress
 
 from tunesmith.registry import Registry
 
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""
+Progress = Callable[[int, int | None], None]
+"""Called with how much is done and how much there is, if that is known."""
 
 
 class Settings(BaseModel):
@@ -90,7 +90,7 @@ class Job:
         )
         began = time.monotonic()
 
-        def tell(done: int, total: int) -> None:
+        def tell(done: int, total: int | None) -> None:
             rate = done / max(1e-9, time.monotonic() - began)
             bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s")
 
@@ -107,6 +107,8 @@ class Stage(Settings):
 
     rooms: ClassVar[tuple[str, ...]] = ()
     """Folders and files of the package whose code the result depends on; they are part of the stage's key."""
+    unkeyed: ClassVar[tuple[str, ...]] = ("full",)
+    """Settings that do not change the result."""
     gives_model: ClassVar[bool] = False
     """Whether the output folder is a model that can be opened."""
 

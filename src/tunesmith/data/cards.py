@@ -1,0 +1,137 @@
+"""What a build has to know of a row to decide where it goes: some numbers each, so that millions fit in memory.
+
+    box = CardBox(wish, seed)
+    for row in rows: box.add(row, prompt)      in the worker that made the rows
+    cards = Cards.join(cards of all workers)    where it is decided
+
+Names (tasks, clusters, templates, metrics) are numbers that stand for a table of names; ids, groups and prompts are
+hashes of 64 bits, of which two among a hundred million collide with a chance of 3 in 10,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.types import Comparison, Conversation
+
+if TYPE_CHECKING:
+    from tunesmith.data.split import HeldOut
+
+CARD = np.dtype(
+    [
+        ("id", "<u8"),
+        ("prompt", "<u8"),
+        ("group", "<u8"),
+        ("order", "<u8"),  # where a draw takes it: a hash of seed and id
+        ("task", "<u4"),
+        ("cluster", "<u4"),
+        ("template", "<u4"),
+        ("metric", "<u4"),
+        ("data_set", "<u4"),
+        ("chosen", "?"),  # whether the wish holds its group out by name or hash
+        ("judged", "?"),  # a comparison, not a conversation
+    ]
+)
+NAMED = ("task", "cluster", "template", "metric", "data_set")
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The cards of rows, in their order."""
+
+    rows: NDArray[Any]
+    names: dict[str, tuple[str, ...]]
+    """For each of ``NAMED``, what its numbers stand for."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def named(self, key: str) -> NDArray[Any]:
+        """A column of names, as an array of texts."""
+        found: NDArray[Any] = np.array(self.names[key] or ("",), dtype=object)[self.rows[key]]
+        return found
+
+    @staticmethod
+    def join(parts: Iterable[Cards]) -> Cards:
+        """One after another, with one table of names."""
+        tables: dict[str, dict[str, int]] = {key: {} for key in NAMED}
+        arrays: list[NDArray[Any]] = []
+        for part in parts:
+            rows = part.rows.copy()
+            for key, table in tables.items():
+                number = [table.setdefault(name, len(table)) for name in part.names[key]]
+                rows[key] = np.array(number or [0], np.uint32)[part.rows[key]]
+            arrays.append(rows)
+        rows = np.concatenate(arrays) if arrays else np.zeros(0, CARD)
+        return Cards(rows, {key: tuple(table) for key, table in tables.items()})
+
+    def save(self, path: Path) -> None:
+        """Write them, whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            names = {f"names_{key}": np.array(self.names[key], dtype=np.str_) for key in NAMED}
+            np.savez(file, rows=self.rows, **names)  # type: ignore[arg-type]
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Cards:
+        """The cards that ``save`` wrote."""
+        with np.load(path) as file:
+            return cls(file["rows"], {key: tuple(map(str, file[f"names_{key}"])) for key in NAMED})
+
+
+class CardBox:
+    """Collects cards."""
+
+    def __init__(self, wish: HeldOut, seed: int) -> None:
+        self._wish = wish
+        self._seed = seed
+        self._rows: list[tuple[Any, ...]] = []
+        self._names: dict[str, dict[str, int]] = {key: {} for key in NAMED}
+        self._groups: dict[str, tuple[int, bool]] = {}
+
+    def add(self, row: Conversation | Comparison, prompt: str, data_set: str) -> None:
+        """The card of a row; ``prompt`` is its digest of 16 hex digits."""
+        if row.group not in self._groups:
+            self._groups[row.group] = (hash64(row.group), self._wish.chooses(row.group))
+        group, chosen = self._groups[row.group]
+        judged = isinstance(row, Comparison)
+        template, metric = ("", "") if isinstance(row, Comparison) else (row.template, row.metric)
+        numbers = [
+            self._names[key].setdefault(name, len(self._names[key]))
+            for key, name in zip(NAMED, (row.task, row.cluster, template, metric, data_set), strict=True)
+        ]
+        self._rows.append((hash64(row.id), int(prompt, 16), group, order(self._seed, row.id), *numbers, chosen, judged))
+
+    def cards(self) -> Cards:
+        """All of them."""
+        return Cards(np.array(self._rows, CARD), {key: tuple(table) for key, table in self._names.items()})
+
+
+def hash64(text: str) -> int:
+    """64 bits that a text always has."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def order(seed: int, name: str) -> int:
+    """Where a draw takes what is called ``name``: the same for a seed, whatever else there is."""
+    return hash64(f"{seed}|{name}")
+
+
+def first(names: Iterable[str], count: int, seed: int) -> set[str]:
+    """So many of these names, by their order; fewer are part of more."""
+    return set(sorted(names, key=lambda name: order(seed, name))[:count])
+
+
+def members(values: NDArray[Any], of: Sequence[str] | frozenset[str] | set[str], table: Sequence[str]) -> NDArray[Any]:
+    """For numbers that stand for names of ``table``: which stand for one of these names."""
+    wanted = np.array([name in of for name in table] or [False])
+    found: NDArray[Any] = wanted[values]
+    return found

@@ -1,0 +1,166 @@
+"""Which row goes where, decided from the cards of all rows at once.
+
+    fates = decide(cards, wish, templates, seed=1, per_level=600)
+    fates.of[i]            a number for row i: SIDES[number] below len(SIDES), else REASONS of the ledger
+    fates.drawn["seen"]    the rows that are asked at a level, in the order of the draw
+
+Nothing here knows a row's text, who made it, or how many workers there were.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.data.cards import Cards, first, members, order
+from tunesmith.data.ledger import Step
+from tunesmith.data.split import PLACES, HeldOut, Split
+from tunesmith.errors import DataError
+from tunesmith.types import LEVELS, Level
+
+TRAIN = PLACES.index("train")
+NEITHER = PLACES.index("neither")
+AGAIN, LEAK, CLUSTER_CUT, TEMPLATE_CUT = range(len(PLACES), len(PLACES) + 4)
+HELD: tuple[Level, ...] = LEVELS[1:]
+
+
+@dataclass(frozen=True)
+class Fates:
+    """Where every row goes."""
+
+    of: NDArray[np.uint8]
+    """A place, by its number in ``PLACES``; or one of the reasons above."""
+    drawn: Mapping[Level, NDArray[np.int64]]
+    """The rows that are asked, by level, in the order in which they were drawn."""
+    split: Split
+    steps: tuple[Step, ...]
+    """The books of what was decided."""
+    leaks: Mapping[int, int]
+    """Training rows that ask word for word what a held-out row asks: which one."""
+
+
+def decide(
+    cards: Cards,
+    wish: HeldOut,
+    templates: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+    per_level: int | None = None,
+    clusters: int | None = None,
+    templates_per_task: int | None = None,
+    broken: Mapping[str, int] | None = None,
+) -> Fates:
+    """Decide. ``broken`` are the rows that could not be put into words, which the books count too."""
+    split = Split.make(wish, cards, templates)
+    rows = cards.rows
+    fates = split.places.copy()
+    _, firsts = np.unique(rows["id"], return_index=True)
+    again = np.ones(len(rows), bool)
+    again[firsts] = False
+    fates[again] = AGAIN
+
+    talks = ~rows["judged"]
+    held = np.isin(fates, [PLACES.index(level) for level in HELD])
+    asked, where = np.unique(rows["prompt"][held], return_index=True)
+    which = np.flatnonzero(held)[where]
+    suspects = np.flatnonzero((fates == TRAIN) & np.isin(rows["prompt"], asked))
+    leaks = {int(i): int(which[np.searchsorted(asked, rows["prompt"][i])]) for i in suspects}
+    fates[suspects] = LEAK
+    _check_left(cards, split, fates)
+    words: dict[str, int] = {place: int((fates == n).sum()) for n, place in enumerate(PLACES)}
+    aside = {
+        **(broken or {}),
+        "is an earlier row again": int((fates == AGAIN).sum()),
+        "asks word for word what is held out": len(leaks),
+        "new wording of a held-out instance: no level": words.pop("neither", 0),
+    }
+    all_rows = len(rows) + sum((broken or {}).values())
+    trained = words["train"]
+
+    if clusters is not None:
+        here = {cards.names["cluster"][i] for i in np.unique(rows["cluster"][fates == TRAIN])}
+        keep = members(rows["cluster"], first(here, clusters, seed), cards.names["cluster"])
+        fates[(fates == TRAIN) & ~keep] = CLUSTER_CUT
+    if templates_per_task is not None:
+        names: set[str] = set()
+        left = rows[fates == TRAIN]
+        for task in np.unique(left["task"]):
+            mine = np.unique(left["template"][left["task"] == task])
+            names |= first({cards.names["template"][i] for i in mine}, templates_per_task, seed)
+        keep = members(rows["template"], names, cards.names["template"])
+        fates[(fates == TRAIN) & ~keep] = TEMPLATE_CUT
+    cut = {
+        f"not in the {clusters} clusters trained on": int((fates == CLUSTER_CUT).sum()),
+        f"not in the {templates_per_task} templates trained on per task": int((fates == TEMPLATE_CUT).sum()),
+    }
+
+    places: dict[Level, int] = {"seen": TRAIN, **{level: PLACES.index(level) for level in HELD}}
+    drawn = {level: _draw(cards, np.flatnonzero((fates == n) & talks), per_level, seed) for level, n in places.items()}
+    held_rows = sum(words[level] for level in HELD)
+    asked_rows: dict[str, int] = {level: len(drawn[level]) for level in HELD}
+    judged_held = int((held & ~talks & ~again).sum())
+    steps = (
+        Step("rows in words", all_rows, {"train": trained, **{level: words[level] for level in HELD}}, _some(aside)),
+        Step("training rows", trained, {"train": int((fates == TRAIN).sum())}, _some(cut)),
+        Step(
+            "held-out rows",
+            held_rows,
+            asked_rows,
+            _some(
+                {
+                    "a comparison, which is not asked": judged_held,
+                    f"not among the {per_level} drawn for a level": held_rows - judged_held - sum(asked_rows.values()),
+                }
+            ),
+        ),
+    )
+    return Fates(fates, drawn, split, steps, leaks)
+
+
+def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint8]) -> None:
+    """A task that should be trained on and has lost every row is a mistake that no ledger line should hide."""
+    rows = cards.rows
+    wanted = ~members(rows["task"], split.tasks, cards.names["task"])
+    wanted &= ~members(rows["cluster"], split.clusters, cards.names["cluster"])
+    lost = np.setdiff1d(rows["task"][wanted], rows["task"][fates == TRAIN])
+    if len(lost):
+        names = sorted(cards.names["task"][i] for i in lost)
+        raise DataError(
+            f"No training row is left of {', '.join(names)}: each could not be rendered, or asks word for word "
+            "what is held out. Look at the rows with: tunesmith data sample " + names[0]
+        )
+
+
+def _draw(cards: Cards, among: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
+    """So many rows, one from each task in turn, in an order of their own that the seed gives.
+
+    Each metric makes a figure of its own, so one with few tasks (refusals) is drawn on up to a sixth of ``count``."""
+    if count is None or count >= len(among):
+        return among
+    rows = cards.rows[among]
+    by_order = np.lexsort((rows["order"], rows["task"]))
+    task = rows["task"][by_order]
+    starts = np.flatnonzero(np.r_[True, task[1:] != task[:-1]])
+    turn = np.arange(len(task)) - np.repeat(starts, np.diff(np.r_[starts, len(task)]))
+    of_task = np.array([order(seed, name) for name in cards.names["task"]], np.uint64)
+    turns = by_order[np.lexsort((of_task[task], turn))]
+    drawn, left = turns[:count], turns[count:]
+    had = Counter(rows["metric"][drawn].tolist())
+    more = []
+    for i in left.tolist():
+        metric = int(rows["metric"][i])
+        if had[metric] < count // 6:
+            had[metric] += 1
+            more.append(i)
+        elif all(had[m] >= count // 6 for m in range(len(cards.names["metric"]))):
+            break
+    chosen: NDArray[np.int64] = among[np.r_[drawn, np.array(more, np.int64)]]
+    return chosen
+
+
+def _some(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in counts.items() if count}
