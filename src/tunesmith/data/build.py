@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def _write(
     train = out / f"train.{orders.format}"
     shutil.rmtree(train, ignore_errors=True)
     train.mkdir(parents=True)
-    _write_parts(train, (table for number in dones for table in kept.shard(folder, number.number)))
+    _write_parts(train, (table for done in dones for table in kept.shard(folder, done.number)))
     data_sets = {task: name for done in dones for task, name in done.data_sets.items()}
     proof = kept.proof(orders, data_sets)
     check_split(proof)
@@ -223,16 +224,16 @@ def _write(
 
     told = [aside for done in dones for aside in done.told] + kept.leaks()
     steps = [_read_step(dones), *fates.steps]
-    for count in shots:
+    for number in shots:
         few: list[SetAside] = []
-        asked = _Shots(tasks, orders, cards, fates, count, few)
+        asked = _Shots(tasks, orders, cards, fates, number, few)
         questions = [(level, row) for level, rows in kept.asked().items() for row in asked.of(rows)]
         extra = {"level": [level for level, _ in questions]}
-        store.write(held_out_file(out, orders.format, count), (row for _, row in questions), extra)
-        if count:
+        store.write(held_out_file(out, orders.format, number), (row for _, row in questions), extra)
+        if number:
             seen = Counter(level for level, _ in questions)
             drawn = sum(len(rows) for rows in fates.drawn.values())
-            name = f"held-out rows with {count} examples before the question"
+            name = f"held-out rows with {number} examples before the question"
             out_of_it: dict[str, int] = {level: seen[level] for level in LEVELS}
             steps.append(Step(name, drawn, out_of_it, _count(few)))
             told += few
@@ -248,27 +249,32 @@ def _write(
 
 
 def _write_parts(folder: Path, tables: Iterable[Any]) -> None:
-    """Tables into files of ``FILE_ROWS`` rows."""
+    """Tables into files of ``FILE_ROWS`` rows, in groups of the same size."""
+    groups = _groups(tables)
+    for number in count():
+        few = list(islice(groups, 1))
+        if few or not number:
+            file = chain(few, islice(groups, FILE_ROWS // store.GROUP_ROWS - 1))
+            store.write_tables(folder / f"{number:05}.parquet", file if few else [store.to_table([])])
+        if not few:
+            return
+
+
+def _groups(tables: Iterable[Any]) -> Iterator[Any]:
+    """The rows of tables in groups of ``store.GROUP_ROWS``."""
     import pyarrow as pa
 
     waiting: list[Any] = []
-    rows = number = 0
-
-    def flush(size: int) -> None:
-        nonlocal waiting, rows, number
-        whole = pa.concat_tables(waiting)
-        starts = range(0, max(1, size), store.GROUP_ROWS)
-        groups = (whole.slice(at, min(store.GROUP_ROWS, size - at)) for at in starts)
-        store.write_tables(folder / f"{number:05}.parquet", groups)
-        waiting, rows, number = [whole.slice(size)], rows - size, number + 1
-
+    rows = 0
     for table in tables:
         waiting.append(table)
         rows += table.num_rows
-        while rows >= FILE_ROWS:
-            flush(FILE_ROWS)
-    if rows or not number:
-        flush(rows)
+        while rows >= store.GROUP_ROWS:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, store.GROUP_ROWS)
+            waiting, rows = [whole.slice(store.GROUP_ROWS)], rows - store.GROUP_ROWS
+    if rows:
+        yield pa.concat_tables(waiting)
 
 
 class _Kept:

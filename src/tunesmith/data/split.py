@@ -343,40 +343,67 @@ def prompt_digest(conversation: Conversation, format: str = "instruction") -> st
 
 def _data_sets(proof: SplitProof, rows: pa.Table) -> set[str]:
     """What rows were made of."""
-    tasks = {template.rpartition("/")[0] for template in set(_templates(rows))}
+    tasks = {template.rpartition("/")[0] for template in _templates(rows).unique().to_pylist()}
     return {proof.data_sets.get(task, task) for task in tasks}
 
 
-def _templates(rows: pa.Table) -> list[str]:
-    return [id.rpartition("@")[2] for id in rows["id"].to_pylist()]
+def _templates(rows: pa.Table) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(rows["id"], "^.*@", "")
 
 
 def _out_of_place(proof: SplitProof) -> list[str]:
     """Rows whose place is not what the declared rule gives, computed here a second time."""
-    wish = proof.wish
-    sides, ids, clusters, groups = (proof.rows[key].to_pylist() for key in ("side", "id", "cluster", "group"))
-    templates = _templates(proof.rows)
+    wish, rows = proof.wish, proof.rows
+    templates, template = _coded(_templates(rows))
+    clusters, cluster = _coded(rows["cluster"])
+    sides, side = _coded(rows["side"])
+    tasks = [name.rpartition("/")[0] for name in templates]
+
     found: list[str] = []
-    wordings = {f"{task}/{name.rpartition('/')[2]}" for task, names in wish.wordings.items() for name in names}
-    counted = {t for t, side in zip(templates, sides, strict=True) if side == "wording"} - wordings
-    per_task = Counter(template.rpartition("/")[0] for template in counted)
+    named = {f"{task}/{name.rpartition('/')[2]}" for task, names in wish.wordings.items() for name in names}
+    in_wording = side == sides.index("wording") if "wording" in sides else np.zeros(len(rows), bool)
+    counted = {templates[i] for i in np.unique(template[in_wording])} - named
+    per_task = Counter(name.rpartition("/")[0] for name in counted)
     for task, count in sorted(per_task.items()):
         if task in wish.wordings or count > wish.wordings_per_task:
             found.append(f"task {task!r} holds out {count} wordings that the rule does not name")
-    wordings |= counted
-    held = {group: group in proof.groups or wish.chooses(group) for group in set(groups)}
-    tasks = {template: template.rpartition("/")[0] for template in set(templates)}
-    for side, id, cluster, group, template in zip(sides, ids, clusters, groups, templates, strict=True):
-        if cluster in wish.clusters:
-            wanted = "cluster"
-        elif tasks[template] in wish.tasks:
-            wanted = "task"
-        elif held[group]:
-            wanted = "neither" if template in wordings else "instance"
-        else:
-            wanted = "wording" if template in wordings else "train"
-        if side != wanted and len(found) < 1000:
-            found.append(f"row {id} stands in {side!r}; by the rule its place is {wanted!r}")
+
+    held = _held_groups(proof)
+    new_words = np.array([name in named or name in counted for name in templates] or [False])[template]
+    wanted = np.select(
+        [
+            np.array([name in wish.clusters for name in clusters] or [False])[cluster],
+            np.array([name in wish.tasks for name in tasks] or [False])[template],
+            held & new_words,
+            held,
+            new_words,
+        ],
+        [PLACES.index(place) for place in ("cluster", "task", "neither", "instance", "wording")],
+        PLACES.index("train"),
+    )
+    there = np.array([PLACES.index(name) if name in PLACES else len(PLACES) for name in sides] or [0])[side]
+    for i in np.flatnonzero(wanted != there)[:1000].tolist():
+        place = PLACES[wanted[i]]
+        found.append(f"row {rows['id'][i]} stands in {sides[side[i]]!r}; by the rule its place is {place!r}")
+    return found
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[Any]]:
+    """The values that there are, and for each row which of them it has."""
+    coded = column.combine_chunks().dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
+
+
+def _held_groups(proof: SplitProof, at_once: int = 1 << 16) -> NDArray[np.bool_]:
+    """For each row whether its group is held out. The names are looked at some at a time, for there may be many."""
+    coded = proof.rows["group"].combine_chunks().dictionary_encode()
+    names, held = coded.dictionary, np.zeros(max(1, len(coded.dictionary)), bool)
+    for begin in range(0, len(names), at_once):
+        some = names.slice(begin, at_once).to_pylist()
+        held[begin : begin + len(some)] = [name in proof.groups or proof.wish.chooses(name) for name in some]
+    found: NDArray[np.bool_] = held[coded.indices.to_numpy(zero_copy_only=False)]
     return found
 
 
