@@ -14,22 +14,28 @@ from pathlib import Path
 import pytest
 
 from tunesmith.data import HeldOut, Summary, Task, build_to, load_tasks
+from tunesmith.data.clean import Cleaning
 from tunesmith.data.files import file
 from tunesmith.data.store import comparisons, conversations
 from tunesmith.errors import DataError
 
 WISH = HeldOut(clusters=("animals",), instance_fraction=0.1, wordings={"capital.en": ("choose",)})
 CHATS = 3000
+CLEANING = {"near": {"of": "prompt", "threshold": 0.6}, "novelty": {"threshold": 0.9}, "diverse": {"rows": 2000}}
+EVERY = Cleaning.model_validate({**CLEANING, "quality": True, "private": True, "length": {"answer_most": 4}})
 RUN = """
 import sys
 from pathlib import Path
 from tunesmith.data import HeldOut, build_to, load_tasks
+from tunesmith.data.clean import Cleaning
 from tunesmith.data.files import file
 file.PIECE_ROWS = 100
 if __name__ == "__main__":
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     wish = HeldOut(clusters=("animals",), instance_fraction=0.1, wordings={"capital.en": ("choose",)})
-    build_to(out, load_tasks([folder, folder / "chats.jsonl", folder / "pairs.json"]), wish, seed=1, workers=2)
+    tasks = load_tasks([folder, folder / "chats.jsonl", folder / "pairs.json"])
+    cleaning = Cleaning.model_validate({"near": {"of": "prompt", "threshold": 0.6}, "diverse": {"rows": 2000}})
+    build_to(out, tasks, wish, seed=1, workers=2, cleaning=cleaning)
     print("done")
 """
 
@@ -39,7 +45,12 @@ def tasks(world: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Tasks with templates, a file of conversations in many pieces, and one of comparisons."""
     monkeypatch.setattr(file, "PIECE_ROWS", 100)
     said = [
-        {"messages": [{"role": "user", "content": f"Say {i % 2900}."}, {"role": "assistant", "content": f"{i}"}]}
+        {
+            "messages": [
+                {"role": "user", "content": f"Say {i % 2900}."},
+                {"role": "assistant", "content": f"{i}" if i % 50 else "one two three four five"},
+            ]
+        }
         for i in range(CHATS)
     ]
     lines = [json.dumps(row) for row in said]
@@ -58,7 +69,9 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def built(out: Path, tasks: list[Task], engine: str = "local", workers: int = 1) -> Summary:
-    return build_to(out, tasks, WISH, seed=1, per_level=50, shots=(0, 1), engine=engine, workers=workers)
+    return build_to(
+        out, tasks, WISH, seed=1, per_level=50, shots=(0, 1), cleaning=EVERY, engine=engine, workers=workers
+    )
 
 
 def test_any_number_of_workers_writes_the_same_bytes(tasks: list[Task], tmp_path: Path) -> None:
@@ -70,6 +83,7 @@ def test_any_number_of_workers_writes_the_same_bytes(tasks: list[Task], tmp_path
     assert set(wanted) == {
         *("train.instruction/00000.parquet", "proof.instruction.json", "proof.instruction.parquet"),
         *("held_out.instruction.0.parquet", "held_out.instruction.1.parquet", "set_aside.instruction.jsonl"),
+        *("unused.instruction.parquet", "unused.compared.parquet"),
         *("compared.train.parquet", "compared.held_out.parquet"),
     }
     step = one.ledger["rows in words"]

@@ -13,7 +13,10 @@ build was killed and begun again.
     held_out.<format>.<shots>.parquet       those that are asked, with their ``level``
     compared.train.parquet                  comparisons to train on, if there are any; compared.held_out.parquet
     proof.<format>.json, .parquet           what stands on which side, for anybody to check
-    set_aside.<format>.jsonl                rows that are not used, one by one, with their reasons
+    unused.<format>.parquet                 rows that are whole and not used, with ``why``, and the id they are ``like``
+    unused.compared.parquet                 the same for comparisons, if there are any
+    set_aside.<format>.jsonl                what could not be read or put into words, by file and line
+    leaks.<format>.json                     what the leak audit found, if ``clean.leaks`` asks for it
 """
 
 from __future__ import annotations
@@ -23,24 +26,30 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from itertools import chain, count, islice
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunesmith.data import store
 from tunesmith.data.cards import Cards, hash64, order
-from tunesmith.data.decide import HELD, TRAIN, Fates, decide
+from tunesmith.data.clean.cleaning import Cleaning
+from tunesmith.data.clean.near import PrintsOnDisk
+from tunesmith.data.decide import HELD, LEAK, TRAIN, Fates, decide
 from tunesmith.data.engines import ENGINES
 from tunesmith.data.examples import read
 from tunesmith.data.ledger import Ledger, Step
 from tunesmith.data.split import PLACES, HeldOut, SplitProof, check_split
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
-from tunesmith.data.work import Done, Orders, cards_of, compared_of, shard_of, units
+from tunesmith.data.winnow import Winnow
+from tunesmith.data.work import Done, Orders, cards_of, compared_of, compared_rows, prints_of, shard_of, units
 from tunesmith.errors import DataError
 from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside, Source
 
@@ -76,6 +85,10 @@ class Summary:
     """Rows to train on, and asked at each level."""
     comparisons: int = 0
     data_sets: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """Rows that each step of cleaning has mended or tagged."""
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """What took how long, the work of all workers together."""
 
 
 def build(
@@ -88,6 +101,7 @@ def build(
     clusters: int | None = None,
     templates_per_task: int | None = None,
     shots: int = 0,
+    cleaning: Cleaning | None = None,
 ) -> Built:
     """Build one format, and read all of it into memory: for tests, curves and sets that are small."""
     with tempfile.TemporaryDirectory() as folder:
@@ -102,6 +116,7 @@ def build(
             clusters=clusters,
             templates_per_task=templates_per_task,
             shots=(shots,),
+            cleaning=cleaning,
         )
         train: dict[str, list[Conversation]] = {}
         for row in store.conversations(*train_files(out, format)):
@@ -127,6 +142,7 @@ def build_to(
     clusters: int | None = None,
     templates_per_task: int | None = None,
     shots: Sequence[int] = (0,),
+    cleaning: Cleaning | None = None,
     engine: str = "local",
     workers: int = 1,
     progress: Progress = lambda rows, units: None,
@@ -136,7 +152,8 @@ def build_to(
     for name, value in (("per_level", per_level), ("clusters", clusters), ("templates_per_task", templates_per_task)):
         if value is not None and value < 1:
             raise DataError(f"{name} is {value}, wanted 1 or more.")
-    orders = Orders.of(tasks, held_out, format, seed)
+    cleaning = cleaning or Cleaning()
+    orders = Orders.of(tasks, held_out, format, seed, cleaning)
     folder = _work_folder(out, orders)
     dones: list[Done] = []
     rows = 0
@@ -149,6 +166,17 @@ def build_to(
         raise DataError("\n".join(problems))
     cards = Cards.join(cards_of(folder, done.number) for done in dones)
     broken = sum((Counter(done.broken) for done in dones), Counter[str]())
+    seconds: dict[str, float] = {}
+    for part, spent in ((part, spent) for done in dones for part, spent in done.seconds.items()):
+        seconds[part] = seconds.get(part, 0.0) + spent
+    winnow = Winnow(
+        cleaning,
+        cards,
+        partial(_rows_of, folder, dones),
+        lambda: PrintsOnDisk([prints_of(folder, done.number) for done in dones]),
+        seed,
+    )
+    began = perf_counter()
     fates = decide(
         cards,
         held_out,
@@ -158,10 +186,30 @@ def build_to(
         clusters=clusters,
         templates_per_task=templates_per_task,
         broken=broken,
+        winnow=winnow,
     )
+    decided = perf_counter()
     summary = _write(out, folder, tasks, orders, dones, cards, fates, shots)
+    if winnow.leaks is not None:
+        (out / f"leaks.{format}.json").write_text(json.dumps(winnow.leaks.to_json(), ensure_ascii=False))
     shutil.rmtree(folder)
-    return summary
+    for part, spent in winnow.seconds.items():
+        seconds[part] = seconds.get(part, 0.0) + spent
+    seconds["split"] = decided - began - sum(winnow.seconds.values())
+    seconds["write what is kept"] = perf_counter() - decided
+    return replace(summary, seconds=seconds)
+
+
+def _rows_of(folder: Path, dones: Sequence[Done], mask: NDArray[np.bool_]) -> Iterator[tuple[int, Conversation]]:
+    """The conversations of a mask over all rows, with their numbers."""
+    begin = 0
+    for done in dones:
+        for table in store.tables_of(shard_of(folder, done.number)):
+            at = begin + np.flatnonzero(mask[begin : begin + table.num_rows])
+            if len(at):
+                yield from zip(at.tolist(), store.of_table(table.take(at - begin)), strict=True)
+            begin += table.num_rows
+        begin += compared_rows(folder, done.number)
 
 
 def train_files(out: Path, format: str) -> list[Path]:
@@ -212,7 +260,7 @@ def _write(
     shots: Sequence[int],
 ) -> Summary:
     """All files of a build, from the shards of its workers."""
-    kept = _Kept(cards, fates)
+    kept = _Kept(orders.format, cards, fates)
     train = out / f"train.{orders.format}"
     shutil.rmtree(train, ignore_errors=True)
     train.mkdir(parents=True)
@@ -222,7 +270,7 @@ def _write(
     check_split(proof)
     proof.write(out / f"proof.{orders.format}.json")
 
-    told = [aside for done in dones for aside in done.told] + kept.leaks()
+    told = [aside for done in dones for aside in done.told] + kept.unused(folder, dones, out)
     steps = [_read_step(dones), *fates.steps]
     for number in shots:
         few: list[SetAside] = []
@@ -245,7 +293,8 @@ def _write(
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     counts: dict[str, int] = {"train": int((fates.of == TRAIN).sum()) - compared}
     counts |= {level: len(rows) for level, rows in fates.drawn.items()}
-    return Summary(ledger, counts, compared, data_sets)
+    changed = sum((Counter(done.changed) for done in dones), Counter[str]())
+    return Summary(ledger, counts, compared, data_sets, dict(changed))
 
 
 def _write_parts(folder: Path, tables: Iterable[Any]) -> None:
@@ -280,39 +329,49 @@ def _groups(tables: Iterable[Any]) -> Iterator[Any]:
 class _Kept:
     """Goes through the shards once, and keeps what is needed besides the training rows."""
 
-    def __init__(self, cards: Cards, fates: Fates) -> None:
+    def __init__(self, format: str, cards: Cards, fates: Fates) -> None:
+        self.format = format
         self.cards = cards
         self.fates = fates
         self.begin = 0
         self.wanted = {int(i) for rows in fates.drawn.values() for i in rows}
-        self.named = set(fates.leaks) | set(fates.leaks.values())
+        self.named = np.zeros(len(cards), bool)
+        """The rows because of which others are not used."""
+        self.named[fates.because[fates.because >= 0]] = True
         self.rows: dict[int, Conversation] = {}
-        self.names: dict[int, tuple[str, str]] = {}
+        self.ids: dict[int, str] = {}
         self.proven: list[Any] = []
+        self.begins: dict[int, int] = {}
+        """Where each unit begins among the cards."""
         self.starts: dict[int, int] = {}
         """Where the comparisons of each unit begin among the cards."""
         self.groups: set[str] = set()
 
     def shard(self, folder: Path, number: int) -> Iterator[Any]:
         """The training rows of a unit."""
+        self.begins[number] = self.begin
         for table in store.tables_of(shard_of(folder, number)):
             at = np.arange(self.begin, self.begin + table.num_rows)
             self.begin += table.num_rows
             fate = self.fates.of[at]
             for i in np.flatnonzero(np.isin(at, list(self.wanted))) if self.wanted else ():
                 (self.rows[int(at[i])],) = store.of_table(table.slice(int(i), 1))
-            for i in np.flatnonzero(np.isin(at, list(self.named))) if self.named else ():
-                row = table.slice(int(i), 1)
-                self.names[int(at[i])] = (row["id"][0].as_py(), row["source"][0].as_py())
+            self._name(table, at)
             self._prove(table, at, fate)
-            yield table.filter(fate == TRAIN)
+            yield table.drop_columns("reason").filter(fate == TRAIN)
         self.starts[number] = self.begin
         part = compared_of(folder, number)
         if part.exists():
             for table in store.tables_of(part):
                 at = np.arange(self.begin, self.begin + table.num_rows)
                 self.begin += table.num_rows
+                self._name(table, at)
                 self._prove(table, at, self.fates.of[at])
+
+    def _name(self, table: Any, at: Any) -> None:
+        named = np.flatnonzero(self.named[at])
+        if len(named):
+            self.ids.update(zip(at[named].tolist(), table["id"].take(named).to_pylist(), strict=True))
 
     def _prove(self, table: Any, at: Any, fate: Any) -> None:
         import pyarrow as pa
@@ -334,13 +393,42 @@ class _Kept:
         """The drawn rows, by level."""
         return {level: [self.rows[int(i)] for i in self.fates.drawn[level]] for level in LEVELS}
 
-    def leaks(self) -> list[SetAside]:
-        found = []
-        for i, held in self.fates.leaks.items():
-            id, source = self.names.get(i, ("a comparison", ""))
-            other = self.names.get(held, ("a comparison", ""))[0]
-            found.append(SetAside(id, f"asks word for word what is held out: {other}", Source.parse(source)))
-        return found
+    def unused(self, folder: Path, dones: Sequence[Done], out: Path) -> list[SetAside]:
+        """Write the rows that are not used; and tell those that ask what is held out, one by one."""
+        told: list[SetAside] = []
+        name = f"unused.{self.format}.parquet"
+        store.write_tables(out / name, self._unused([shard_of(folder, d.number) for d in dones], dones, False, told))
+        there = [done for done in dones if compared_of(folder, done.number).exists()]
+        if there:
+            paths = [compared_of(folder, done.number) for done in there]
+            store.write_tables(out / "unused.compared.parquet", self._unused(paths, there, True, told))
+        return told
+
+    def _unused(
+        self, paths: Sequence[Path], dones: Sequence[Done], judged: bool, told: list[SetAside]
+    ) -> Iterator[Any]:
+        import pyarrow as pa
+
+        for path, done in zip(paths, dones, strict=True):
+            begin = self.starts[done.number] if judged else self.begins[done.number]
+            for n, table in enumerate(store.tables_of(path)):
+                at = np.arange(begin, begin + table.num_rows)
+                begin += table.num_rows
+                mine = np.flatnonzero(self.fates.of[at] >= len(PLACES))
+                if not len(mine) and (n or done is not dones[0]):
+                    continue  # one table at least, so that the file has its columns
+                part = table.take(mine)
+                why, like = [], []
+                for i, dirty in zip(at[mine].tolist(), part["reason"].to_pylist(), strict=True):
+                    note = self.fates.notes.get(i)
+                    why.append(dirty or self.fates.reason(i) + (f": {note}" if note else ""))
+                    like.append(self.ids.get(int(self.fates.because[i]), ""))
+                for reason, other, id, source in zip(why, like, part["id"], part["source"], strict=True):
+                    if reason == LEAK:
+                        told.append(SetAside(id.as_py(), f"{LEAK}: {other}", Source.parse(source.as_py())))
+                part = part.drop_columns("reason")
+                part = part.append_column("why", pa.array(why, pa.string()))
+                yield part.append_column("like", pa.array(like, pa.string()))
 
     def compared(self, folder: Path, dones: Sequence[Done], out: Path) -> int:
         """Write the comparisons of both sides; how many to train on."""
@@ -355,7 +443,7 @@ class _Kept:
                     fate = self.fates.of[at : at + table.num_rows]
                     at += table.num_rows
                     held = np.isin(fate, [PLACES.index(level) for level in HELD])
-                    yield table.filter(fate == TRAIN if side == "train" else held)
+                    yield table.drop_columns("reason").filter(fate == TRAIN if side == "train" else held)
 
         store.write_tables(out / "compared.held_out.parquet", of("held_out"))
         return store.write_tables(out / "compared.train.parquet", of("train"))

@@ -29,17 +29,20 @@ CARD = np.dtype(
         ("id", "<u8"),
         ("prompt", "<u8"),
         ("group", "<u8"),
+        ("answer", "<u8"),
         ("order", "<u8"),  # where a draw takes it: a hash of seed and id
         ("task", "<u4"),
         ("cluster", "<u4"),
         ("template", "<u4"),
         ("metric", "<u4"),
         ("data_set", "<u4"),
+        ("reason", "<u4"),  # why cleaning drops it; no text where it does not
+        ("rendered", "?"),  # put into words by a template
         ("chosen", "?"),  # whether the wish holds its group out by name or hash
         ("judged", "?"),  # a comparison, not a conversation
     ]
 )
-NAMED = ("task", "cluster", "template", "metric", "data_set")
+NAMED = ("task", "cluster", "template", "metric", "data_set", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +100,44 @@ class CardBox:
         self._names: dict[str, dict[str, int]] = {key: {} for key in NAMED}
         self._groups: dict[str, tuple[int, bool]] = {}
 
-    def add(self, row: Conversation | Comparison, prompt: str, data_set: str) -> None:
-        """The card of a row; ``prompt`` is its digest of 16 hex digits."""
+    def add(
+        self,
+        row: Conversation | Comparison,
+        prompt: str,
+        data_set: str,
+        *,
+        reason: str = "",
+        rendered: bool = False,
+    ) -> None:
+        """The card of a row; ``prompt`` is its digest of 16 hex digits, ``reason`` why cleaning drops it."""
         if row.group not in self._groups:
             self._groups[row.group] = (hash64(row.group), self._wish.chooses(row.group))
         group, chosen = self._groups[row.group]
         judged = isinstance(row, Comparison)
-        template, metric = ("", "") if isinstance(row, Comparison) else (row.template, row.metric)
+        if isinstance(row, Comparison):
+            template, metric, answer = "", "", repr(row.answers)
+        else:
+            template, metric, answer = row.template, row.metric, said(row)
         numbers = [
             self._names[key].setdefault(name, len(self._names[key]))
-            for key, name in zip(NAMED, (row.task, row.cluster, template, metric, data_set), strict=True)
+            for key, name in zip(NAMED, (row.task, row.cluster, template, metric, data_set, reason), strict=True)
         ]
-        self._rows.append((hash64(row.id), int(prompt, 16), group, order(self._seed, row.id), *numbers, chosen, judged))
+        hashes = (hash64(row.id), int(prompt, 16), group, hash64(answer), order(self._seed, row.id))
+        self._rows.append((*hashes, *numbers, rendered, chosen, judged))
 
     def cards(self) -> Cards:
         """All of them."""
         return Cards(np.array(self._rows, CARD), {key: tuple(table) for key, table in self._names.items()})
+
+
+def said(row: Conversation) -> str:
+    """All that makes an answer: what is said, thought and called."""
+    last = row.messages[-1] if row.messages else None
+    if last is None or last.role != "assistant":
+        return ""
+    if last.reasoning_content is None and not last.tool_calls:
+        return last.content
+    return repr((last.content, last.reasoning_content, last.tool_calls))
 
 
 def hash64(text: str) -> int:

@@ -1,7 +1,8 @@
 """Which row goes where, decided from the cards of all rows at once.
 
     fates = decide(cards, wish, templates, seed=1, per_level=600)
-    fates.of[i]            a number for row i: SIDES[number] below len(SIDES), else REASONS of the ledger
+    fates.of[i]            a number for row i: a place, or why it has none
+    fates.reason(i)        that in words
     fates.drawn["seen"]    the rows that are asked at a level, in the order of the draw
 
 Nothing here knows a row's text, who made it, or how many workers there were.
@@ -10,8 +11,9 @@ Nothing here knows a row's text, who made it, or how many workers there were.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +21,64 @@ from numpy.typing import NDArray
 from tunesmith.data.cards import Cards, first, members, order
 from tunesmith.data.ledger import Step
 from tunesmith.data.split import PLACES, HeldOut, Split
+from tunesmith.data.winnow import Lost
 from tunesmith.errors import DataError
 from tunesmith.types import LEVELS, Level
 
 TRAIN = PLACES.index("train")
 NEITHER = PLACES.index("neither")
-AGAIN, LEAK, CLUSTER_CUT, TEMPLATE_CUT = range(len(PLACES), len(PLACES) + 4)
 HELD: tuple[Level, ...] = LEVELS[1:]
+LEAK = "asks word for word what is held out"
 
 
 @dataclass(frozen=True)
 class Fates:
     """Where every row goes."""
 
-    of: NDArray[np.uint8]
-    """A place, by its number in ``PLACES``; or one of the reasons above."""
+    of: NDArray[np.uint16]
+    """A place, by its number in ``PLACES``; or, counted on from there, one of the ``reasons``."""
+    reasons: tuple[str, ...]
+    """Why rows are not used."""
     drawn: Mapping[Level, NDArray[np.int64]]
     """The rows that are asked, by level, in the order in which they were drawn."""
     split: Split
     steps: tuple[Step, ...]
     """The books of what was decided."""
-    leaks: Mapping[int, int]
-    """Training rows that ask word for word what a held-out row asks: which one."""
+    because: NDArray[np.int64]
+    """For a row that is not used because of another one: which. Else -1."""
+    notes: Mapping[int, str]
+    """What else there is to say of a row that is not used."""
+
+    def reason(self, row: int) -> str:
+        """Why a row is not used, or nothing."""
+        fate = int(self.of[row])
+        return self.reasons[fate - len(PLACES)] if fate >= len(PLACES) else ""
+
+    def unused(self) -> NDArray[np.bool_]:
+        """The rows that have a reason."""
+        found: NDArray[np.bool_] = self.of >= len(PLACES)
+        return found
+
+
+class _Book:
+    """Fates in the making."""
+
+    def __init__(self, places: NDArray[np.uint8]) -> None:
+        self.of = places.astype(np.uint16)
+        self.reasons: list[str] = []
+        self.because = np.full(len(places), -1, np.int64)
+        self.notes: dict[int, str] = {}
+
+    def put(self, rows: NDArray[Any], reason: str, because: NDArray[np.int64] | None = None) -> int:
+        """Rows that go for this reason; how many."""
+        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        if len(at):
+            if reason not in self.reasons:
+                self.reasons.append(reason)
+            self.of[at] = len(PLACES) + self.reasons.index(reason)
+            if because is not None:
+                self.because[at] = because
+        return len(at)
 
 
 def decide(
@@ -53,38 +91,46 @@ def decide(
     clusters: int | None = None,
     templates_per_task: int | None = None,
     broken: Mapping[str, int] | None = None,
+    winnow: Callable[[Callable[[], NDArray[np.bool_]], NDArray[np.bool_]], Iterable[Lost]] = lambda train, held: (),
 ) -> Fates:
-    """Decide. ``broken`` are the rows that could not be put into words, which the books count too."""
+    """Decide. ``broken`` are the rows that could not be put into words, which the books count too. ``winnow`` is
+    given the training rows and the questions, and says which of the former go."""
     split = Split.make(wish, cards, templates)
     rows = cards.rows
-    fates = split.places.copy()
-    _, firsts = np.unique(rows["id"], return_index=True)
-    again = np.ones(len(rows), bool)
-    again[firsts] = False
-    fates[again] = AGAIN
+    book = _Book(split.places)
+    fates = book.of
+    dirty = {reason: book.put(rows["reason"] == n, reason) for n, reason in enumerate(cards.names["reason"]) if reason}
+    at = np.flatnonzero(fates < len(PLACES))
+    _, firsts = np.unique(rows["id"][at], return_index=True)
+    again = book.put(np.delete(at, firsts), "is an earlier row again")
 
     talks = ~rows["judged"]
     held = np.isin(fates, [PLACES.index(level) for level in HELD])
     asked, where = np.unique(rows["prompt"][held], return_index=True)
     which = np.flatnonzero(held)[where]
     suspects = np.flatnonzero((fates == TRAIN) & np.isin(rows["prompt"], asked))
-    leaks = {int(i): int(which[np.searchsorted(asked, rows["prompt"][i])]) for i in suspects}
-    fates[suspects] = LEAK
+    leaks = book.put(suspects, LEAK, which[np.searchsorted(asked, rows["prompt"][suspects])])
     _check_left(cards, split, fates)
     words: dict[str, int] = {place: int((fates == n).sum()) for n, place in enumerate(PLACES)}
     aside = {
         **(broken or {}),
-        "is an earlier row again": int((fates == AGAIN).sum()),
-        "asks word for word what is held out": len(leaks),
+        **dirty,
+        "is an earlier row again": again,
+        LEAK: leaks,
         "new wording of a held-out instance: no level": words.pop("neither", 0),
     }
     all_rows = len(rows) + sum((broken or {}).values())
     trained = words["train"]
 
+    cut: dict[str, int] = {}
+    for lost in winnow(lambda: fates == TRAIN, held):
+        cut[lost.reason] = book.put(lost.rows, lost.reason, lost.because)
+        book.notes.update(lost.notes)
     if clusters is not None:
         here = {cards.names["cluster"][i] for i in np.unique(rows["cluster"][fates == TRAIN])}
         keep = members(rows["cluster"], first(here, clusters, seed), cards.names["cluster"])
-        fates[(fates == TRAIN) & ~keep] = CLUSTER_CUT
+        reason = f"not in the {clusters} clusters trained on"
+        cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
     if templates_per_task is not None:
         names: set[str] = set()
         left = rows[fates == TRAIN]
@@ -92,17 +138,14 @@ def decide(
             mine = np.unique(left["template"][left["task"] == task])
             names |= first({cards.names["template"][i] for i in mine}, templates_per_task, seed)
         keep = members(rows["template"], names, cards.names["template"])
-        fates[(fates == TRAIN) & ~keep] = TEMPLATE_CUT
-    cut = {
-        f"not in the {clusters} clusters trained on": int((fates == CLUSTER_CUT).sum()),
-        f"not in the {templates_per_task} templates trained on per task": int((fates == TEMPLATE_CUT).sum()),
-    }
+        reason = f"not in the {templates_per_task} templates trained on per task"
+        cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
 
     places: dict[Level, int] = {"seen": TRAIN, **{level: PLACES.index(level) for level in HELD}}
     drawn = {level: _draw(cards, np.flatnonzero((fates == n) & talks), per_level, seed) for level, n in places.items()}
     held_rows = sum(words[level] for level in HELD)
     asked_rows: dict[str, int] = {level: len(drawn[level]) for level in HELD}
-    judged_held = int((held & ~talks & ~again).sum())
+    judged_held = int((held & ~talks).sum())
     steps = (
         Step("rows in words", all_rows, {"train": trained, **{level: words[level] for level in HELD}}, _some(aside)),
         Step("training rows", trained, {"train": int((fates == TRAIN).sum())}, _some(cut)),
@@ -118,10 +161,10 @@ def decide(
             ),
         ),
     )
-    return Fates(fates, drawn, split, steps, leaks)
+    return Fates(fates, tuple(book.reasons), drawn, split, steps, book.because, book.notes)
 
 
-def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint8]) -> None:
+def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint16]) -> None:
     """A task that should be trained on and has lost every row is a mistake that no ledger line should hide."""
     rows = cards.rows
     wanted = ~members(rows["task"], split.tasks, cards.names["task"])
@@ -130,8 +173,8 @@ def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint8]) -> None:
     if len(lost):
         names = sorted(cards.names["task"][i] for i in lost)
         raise DataError(
-            f"No training row is left of {', '.join(names)}: each could not be rendered, or asks word for word "
-            "what is held out. Look at the rows with: tunesmith data sample " + names[0]
+            f"No training row is left of {', '.join(names)}: each could not be rendered, was cleaned away, or asks "
+            "word for word what is held out. Look at the rows with: tunesmith data sample " + names[0]
         )
 
 

@@ -71,7 +71,7 @@ def read(tasks: Iterable[Task]) -> Read:
     return Read(examples, tuple(aside), count + len(aside), conversations, comparisons)
 
 
-Said = TypeVar("Said", Conversation, Comparison)
+Said = TypeVar("Said", bound=Conversation | Comparison)
 
 
 def placed(task: Task, row: Said) -> Said:

@@ -715,12 +715,17 @@ def without_leaks(rows: Iterable[Row], audit: Audit, kinds: Collection[str] = ()
     """
     wanted = _wanted(kinds, audit.ngrams)
     for row in rows:
-        leaks = [(name, leak) for name, leak in audit.look(item_of(row)) if leak.name in wanted]
-        if not leaks:
-            yield row
-            continue
-        name, leak = min(leaks, key=lambda one: (audit.kinds.index(one[1].name), _badness(one[1])))
-        yield SetAside(row.id, f"leaks into {name}: {leak.name} {_one_line(leak.text)!r} of {leak.held}", row.source)
+        found = leak_of(row, audit, wanted)
+        yield row if found is None else SetAside(row.id, f"leaks into {found}", row.source)
+
+
+def leak_of(row: Conversation | Comparison, audit: Audit, kinds: Collection[str]) -> str | None:
+    """The worst leak of a row in one of these ways, in words that begin with the set's name; or nothing."""
+    leaks = [(name, leak) for name, leak in audit.look(item_of(row)) if leak.name in kinds]
+    if not leaks:
+        return None
+    name, leak = min(leaks, key=lambda one: (audit.kinds.index(one[1].name), _badness(one[1])))
+    return f"{name}: {leak.name} {_one_line(leak.text)!r} of {leak.held}"
 
 
 def fail_over(report: Report, share: float, kinds: Collection[str] = ()) -> None:

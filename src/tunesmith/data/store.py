@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.errors import DataError
 from tunesmith.types import Comparison, Conversation, Message, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Row = TypeVar("Row")
 
 GROUP_ROWS = 8192
 """Rows of a row group: what is held in memory while writing and reading."""
@@ -32,27 +34,30 @@ _TEXTS_COMPARED = ("id", "task", "cluster", "language", "group", "licence")
 
 def write(path: Path, rows: Iterable[Conversation], extra: Mapping[str, Sequence[str]] | None = None) -> int:
     """Write conversations; how many there were. ``extra`` adds columns of texts."""
+    return write_tables(path, _tables(rows, to_table, extra))
+
+
+def write_comparisons(path: Path, rows: Iterable[Comparison], extra: Mapping[str, Sequence[str]] | None = None) -> int:
+    """Write comparisons; how many there were. ``extra`` adds columns of texts."""
+    return write_tables(path, _tables(rows, compared_table, extra))
+
+
+def _tables(
+    rows: Iterable[Row], table_of: Callable[[Sequence[Row]], pa.Table], extra: Mapping[str, Sequence[str]] | None
+) -> Iterator[pa.Table]:
+    """Tables of some rows each, with columns of texts; an empty one at least, so that the file has its columns."""
+    import pyarrow
+
     columns = {name: iter(values) for name, values in (extra or {}).items()}
-
-    def tables() -> Iterator[pa.Table]:
-        stream = iter(rows)
-        while many := list(islice(stream, GROUP_ROWS)):
-            table = to_table(many)
-            for name, values in columns.items():
-                import pyarrow
-
-                table = table.append_column(name, pyarrow.array(list(islice(values, len(many))), pyarrow.string()))
-            yield table
-        if not many:
-            yield to_table([])
-
-    return write_tables(path, tables())
-
-
-def write_comparisons(path: Path, rows: Iterable[Comparison]) -> int:
-    """Write comparisons; how many there were."""
     stream = iter(rows)
-    return write_tables(path, map(compared_table, chain(iter(lambda: list(islice(stream, GROUP_ROWS)), []), [[]])))
+    many = list(islice(stream, GROUP_ROWS))
+    while True:
+        table = table_of(many)
+        for name, values in columns.items():
+            table = table.append_column(name, pyarrow.array(list(islice(values, len(many))), pyarrow.string()))
+        yield table
+        if not (many := list(islice(stream, GROUP_ROWS))):
+            return
 
 
 def write_tables(path: Path, tables: Iterable[pa.Table]) -> int:

@@ -16,10 +16,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from tunesmith.data import store
 from tunesmith.data.cards import CardBox, Cards
+from tunesmith.data.clean.cleaning import Cleaner, Cleaning, Of
+from tunesmith.data.clean.near import prints
 from tunesmith.data.examples import placed, read
 from tunesmith.data.files import Piece, pieces
 from tunesmith.data.ledger import by_reason
@@ -43,11 +46,12 @@ class Orders:
     seed: int
     modules: tuple[str, ...] = ()
     """Modules whose import registers the readers of the tasks."""
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], wish: HeldOut, format: str, seed: int) -> Orders:
+    def of(cls, tasks: Sequence[Task], wish: HeldOut, format: str, seed: int, cleaning: Cleaning) -> Orders:
         modules = sorted({READERS[task.reader].read.__module__ for task in tasks})
-        return cls(tuple(tasks), wish, format, seed, tuple(modules))
+        return cls(tuple(tasks), wish, format, seed, tuple(modules), cleaning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,10 @@ class Done:
     problem: str = ""
     """A mistake in the task that makes all of it unusable."""
     data_sets: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """Rows that each step of cleaning has mended or tagged."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What took how long; no result depends on it."""
 
     @staticmethod
     def path(folder: Path, number: int) -> Path:
@@ -113,12 +121,22 @@ def work(orders: Orders, unit: Unit, folder: Path) -> Done:
     for module in orders.modules:
         importlib.import_module(module)
     task = orders.tasks[unit.task]
+    began = perf_counter()
     job = _Work(orders, task)
     shard = folder / f"{unit.number:06}"
-    store.write(shard.with_suffix(".parquet"), job.conversations(unit))
+    # The reasons are a list that grows while the rows are written: a row's reason is there when the row is.
+    store.write(shard.with_suffix(".parquet"), job.conversations(unit), {"reason": job.reasons})
     if job.comparisons:
-        store.write_comparisons(shard.with_suffix(".compared.parquet"), job.comparisons)
+        store.write_comparisons(
+            shard.with_suffix(".compared.parquet"), job.comparisons, {"reason": job.reasons_compared}
+        )
     job.box.cards().save(shard.with_suffix(".npz"))
+    seconds: Counter[str] = Counter(job.cleaner.seconds)
+    if orders.cleaning.near.on:
+        near = perf_counter()
+        prints(job.texts).save(shard)
+        seconds["near"] = perf_counter() - near  # type: ignore[assignment]
+    seconds["read, render and write"] = perf_counter() - began - sum(seconds.values())  # type: ignore[assignment]
     done = Done(
         unit.number,
         job.read,
@@ -129,6 +147,8 @@ def work(orders: Orders, unit: Unit, folder: Path) -> Done:
         (*job.told[:KEPT_ASIDE], *job.broken[:KEPT_ASIDE]),
         job.problem,
         job.data_sets,
+        dict(job.cleaner.changed),
+        dict(seconds),
     )
     _write(Done.path(folder, unit.number), asdict(done))
     return done
@@ -149,25 +169,46 @@ class _Work:
         self.comparisons: list[Comparison] = []
         self.problem = ""
         self.data_sets: dict[str, str] = {}
+        self.cleaner = Cleaner(orders.cleaning)
+        self.reasons: list[str] = []
+        """For each conversation why cleaning drops it, or nothing."""
+        self.reasons_compared: list[str] = []
+        self.texts: list[str] = []
+        """What ``near`` compares of each row."""
 
     def conversations(self, unit: Unit) -> Iterator[Conversation]:
         """The conversations, in their order; comparisons and all that went wrong are noted on the way."""
         rows = self._of_task() if unit.piece is None else self._of_piece(unit.piece)
-        for row in rows:
+        for found, rendered in rows:
             self.rows += 1
-            data_set = self.task.name if row.task == self.task.id else row.task
-            self.data_sets[row.task] = data_set
+            row, reason = self.cleaner.clean(found)
+            self.reasons.append(reason)
+            self._told(row, reason)
+            data_set = self._data_set(row.task)
             prompt = prompt_digest(row, self.orders.format)
-            self.box.add(row, prompt, data_set)
+            self.box.add(row, prompt, data_set, reason=_counted(reason), rendered=rendered)
+            if self.orders.cleaning.near.on:
+                self.texts.append("" if rendered or reason else _compared(row, self.orders.cleaning.near.of))
             yield row
-        for judged in self.comparisons:
+        for i, judged in enumerate(self.comparisons):
             self.rows += 1
-            data_set = self.task.name if judged.task == self.task.id else judged.task
-            self.data_sets[judged.task] = data_set
-            asked = Conversation(judged.prompt)
-            self.box.add(judged, prompt_digest(asked, self.orders.format), data_set)
+            clean, reason = self.cleaner.clean_comparison(judged)
+            self.comparisons[i] = clean
+            self.reasons_compared.append(reason)
+            self._told(clean, reason)
+            asked = prompt_digest(Conversation(clean.prompt), self.orders.format)
+            self.box.add(clean, asked, self._data_set(clean.task), reason=_counted(reason))
+            self.texts.append("")
 
-    def _of_task(self) -> Iterator[Conversation]:
+    def _data_set(self, task: str) -> str:
+        self.data_sets[task] = self.task.name if task == self.task.id else task
+        return self.data_sets[task]
+
+    def _told(self, row: Conversation | Comparison, reason: str) -> None:
+        if reason:
+            self.told.append(SetAside(row.id, reason, row.source))
+
+    def _of_task(self) -> Iterator[tuple[Conversation, bool]]:
         from tunesmith.errors import DataError
 
         try:
@@ -182,16 +223,16 @@ class _Work:
         for template in wordings(self.task, self.orders.format):
             for example in examples:
                 try:
-                    yield render(example, template, self.task)
+                    yield render(example, template, self.task), True
                 except Unrenderable as error:
                     self.rows += 1
                     self.broken.append(SetAside(f"{example.id}@{template.id}", str(error), example.source))
         for conversation in found.conversations.get(self.task.id, ()):
             self.kinds["conversations"] += 1
-            yield conversation
+            yield conversation, False
         self._compare(found.comparisons.get(self.task.id, ()))
 
-    def _of_piece(self, piece: Piece) -> Iterator[Conversation]:
+    def _of_piece(self, piece: Piece) -> Iterator[tuple[Conversation, bool]]:
         of_piece = READERS[self.task.reader].of_piece
         assert of_piece is not None
         aside: list[SetAside] = []
@@ -200,7 +241,7 @@ class _Work:
             self.read += 1
             if isinstance(row, Conversation):
                 self.kinds["conversations"] += 1
-                yield placed(self.task, row)
+                yield placed(self.task, row), False
             elif isinstance(row, Comparison):
                 judged.append(placed(self.task, row))
             elif isinstance(row, SetAside):
@@ -220,6 +261,18 @@ class _Work:
         self.told += aside[:KEPT_ASIDE]
 
 
+def _counted(reason: str) -> str:
+    """The part of a reason that is counted: the step, and why; not what is about the one row."""
+    return ":".join(reason.split(":")[:2])
+
+
+def _compared(row: Conversation, of: Of) -> str:
+    """What of a row is compared; system messages are the same in all rows of a set."""
+    answer = len(row.messages) - len(row.prompt)
+    messages = row.prompt if of == "prompt" else row.messages[-answer:] if of == "answer" and answer else row.messages
+    return "\n".join(m.content for m in messages if m.role != "system")
+
+
 def cards_of(folder: Path, number: int) -> Cards:
     """The cards of a unit that is done."""
     return Cards.load(folder / f"{number:06}.npz")
@@ -233,6 +286,19 @@ def shard_of(folder: Path, number: int) -> Path:
 def compared_of(folder: Path, number: int) -> Path:
     """The comparisons of a unit that is done, if there are any."""
     return folder / f"{number:06}.compared.parquet"
+
+
+def compared_rows(folder: Path, number: int) -> int:
+    """How many comparisons a unit gave."""
+    import pyarrow.parquet as pq
+
+    path = compared_of(folder, number)
+    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
+
+
+def prints_of(folder: Path, number: int) -> Path:
+    """Where the prints of a unit that is done are, if near-duplicates are looked for."""
+    return folder / f"{number:06}"
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

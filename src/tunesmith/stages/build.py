@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 from rich.markup import escape
 
+from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.errors import DataError, counted
 from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Stage
@@ -54,6 +55,7 @@ class Build(Stage):
         description="Questions of each level, drawn by the seed, and for each metric at least a sixth of that.",
     )
 
+    clean: Cleaning = Field(default=Cleaning(), description="What is cleaned; each step is true, false or settings.")
     engine: Literal["local", "ray"] = Field(default="local", description="Who does the work; the result is the same.")
     workers: int = Field(default=1, ge=1, description="How many processes share the work; the result is the same.")
 
@@ -106,6 +108,7 @@ class Build(Stage):
                 format=format,
                 per_level=self.per_level,
                 shots=self.shots if format == "instruction" else [0],
+                cleaning=self.clean,
                 engine=self.engine,
                 workers=self.workers,
                 progress=lambda count, units: tell(count, None),

@@ -8,7 +8,7 @@
 
 The first steps look at one row at a time, in the workers, at training rows and questions alike. The last ones compare
 rows, after the split; they take training rows away, never questions. Rows that are put into words by templates share
-most of their words by design, so ``near``, ``novelty`` and ``diverse`` leave them alone.
+most of their words by design, and are told apart by their ids; so all but ``leaks`` leave them alone.
 """
 
 from __future__ import annotations
