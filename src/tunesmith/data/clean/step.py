@@ -79,9 +79,12 @@ def count_words(text: str) -> int:
 
 def each_text(row: Conversation, change: Callable[[str], str]) -> Conversation:
     """The row with every text changed; the same row if none was."""
-    messages = tuple(_changed(m, change) for m in row.messages)
+    messages = tuple([_changed(m, change) for m in row.messages])
     same = all(a is b for a, b in zip(messages, row.messages, strict=True))
-    answers, options = tuple(map(change, row.answers)), tuple(map(change, row.options))
+    last = row.messages[-1].content if row.messages else ""
+    # The answer that is taught is the last message, and need not be looked at again.
+    answers = tuple([messages[-1].content if a is last else change(a) for a in row.answers])
+    options = tuple([change(option) for option in row.options])
     if same and answers == row.answers and options == row.options:
         return row
     return replace(row, messages=messages, answers=answers, options=options)

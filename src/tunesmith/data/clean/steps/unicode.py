@@ -15,7 +15,7 @@ from tunesmith.data.clean.step import Step, each_text
 from tunesmith.types import Conversation
 
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xa0\xad\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\ufeff\ud800-\udfff]")
-_ASCII_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_ASCII_ODD = bytes(n for n in range(128) if _ODD.match(chr(n)))
 _EMPTY_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 _SPACES = {"\xa0", "\u202f", "\u205f", *map(chr, range(0x2000, 0x200B))}
 _LINES = {"\u2028", "\u2029", "\x0b", "\x0c", "\x85"}
@@ -33,12 +33,14 @@ class Unicode(Step):
 def mended(text: str) -> str:
     """The text, spelled as it should be."""
     if text.isascii():
-        if _ASCII_ODD.search(text):
-            text = _ASCII_ODD.sub(_instead, text.replace("\r\n", "\n").replace("\r", "\n"))
+        # Several times as fast as a pattern, for text that has none of them: nearly all.
+        if len(text.encode().translate(None, _ASCII_ODD)) < len(text):
+            text = _ODD.sub(_instead, text.replace("\r\n", "\n").replace("\r", "\n"))
     else:
         if _ODD.search(text):
             text = _ODD.sub(_instead, text.replace("\r\n", "\n").replace("\r", "\n"))
-        text = unicodedata.normalize("NFC", text)
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
     if " \n" in text or "\t\n" in text:
         text = "\n".join(map(str.rstrip, text.split("\n")))
     if text[:1].isspace():
