@@ -16,12 +16,13 @@ ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "registry": {"errors"},
-    "data": GROUND,  # does not know chat: a conversation is not yet tokens
+    "pages": set(),  # style and plots of any page
+    "data": GROUND | {"pages"},  # does not know chat: a conversation is not yet tokens
     "chat": GROUND,  # does not know data: any messages will do
     "plan": GROUND,  # lengths, not texts
     "models": GROUND,
     "train": GROUND | {"plan", "models"},  # never sees text
-    "evals": GROUND | {"data", "chat", "models"},
+    "evals": GROUND | {"data", "chat", "models", "pages"},
     "serve": GROUND | {"chat", "models"},
     "label": GROUND,
     "littleworld": GROUND | {"data"},

@@ -232,3 +232,23 @@ def test_rows_must_be_those_of_the_proof(built: Built) -> None:
         check_split(built.proof, [moved])
     with pytest.raises(DataError, match=r"instance: row .* is not in the proof"):
         check_split(built.proof, None, {"instance": [rows[0]]})
+
+
+def test_a_list_of_ids_holds_out_their_groups(world: list[Task], tmp_path: Path) -> None:
+    """An example is held out in all tasks and languages that ask about the same."""
+    example = build(world, HeldOut(), seed=1).held_out["seen"][0].id.rpartition("@")[0]
+    (tmp_path / "ids.txt").write_text(f"{example}\n\n")
+    (tmp_path / "held_out.yaml").write_text("instances: {ids: ids.txt}\n")
+    wish = HeldOut.load(tmp_path / "held_out.yaml")
+    assert wish.ids == (example,)
+    built = build(world, wish, seed=1)
+    held = built.held_out["instance"]
+    assert example in {row.id.rpartition("@")[0] for row in held}
+    assert len({row.group for row in held}) == 1
+    assert {row.group for row in held}.isdisjoint(row.group for rows in built.train.values() for row in rows)
+    check_split(built.proof)
+    with pytest.raises(DataError, match="1 id of `instances: ids` that no row has, such as 'capital.en/nowhere'"):
+        build(world, HeldOut(ids=("capital.en/nowhere",)), seed=1)
+    (tmp_path / "held_out.yaml").write_text("instances: {ids: lost.txt}\n")
+    with pytest.raises(RecipeError, match="there is no file"):
+        HeldOut.load(tmp_path / "held_out.yaml")

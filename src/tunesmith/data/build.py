@@ -50,7 +50,7 @@ from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
 from tunesmith.data.winnow import Winnow
 from tunesmith.data.work import Done, Orders, cards_of, compared_of, compared_rows, prints_of, shard_of, units
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside, Source
 
 FILE_ROWS = 1 << 18
@@ -260,11 +260,16 @@ def _write(
     shots: Sequence[int],
 ) -> Summary:
     """All files of a build, from the shards of its workers."""
-    kept = _Kept(orders.format, cards, fates)
+    kept = _Kept(orders.format, orders.wish, cards, fates)
     train = out / f"train.{orders.format}"
     shutil.rmtree(train, ignore_errors=True)
     train.mkdir(parents=True)
     _write_parts(train, (table for done in dones for table in kept.shard(folder, done.number)))
+    if kept.unknown:
+        raise DataError(
+            f"{counted(len(kept.unknown), 'id')} of `instances: ids` that no row has, such as {min(kept.unknown)!r}. "
+            "An id is the part of a row's id before the @."
+        )
     data_sets = {task: name for done in dones for task, name in done.data_sets.items()}
     proof = kept.proof(orders, data_sets)
     check_split(proof)
@@ -329,7 +334,7 @@ def _groups(tables: Iterable[Any]) -> Iterator[Any]:
 class _Kept:
     """Goes through the shards once, and keeps what is needed besides the training rows."""
 
-    def __init__(self, format: str, cards: Cards, fates: Fates) -> None:
+    def __init__(self, format: str, wish: HeldOut, cards: Cards, fates: Fates) -> None:
         self.format = format
         self.cards = cards
         self.fates = fates
@@ -340,6 +345,8 @@ class _Kept:
         self.named[fates.because[fates.because >= 0]] = True
         self.rows: dict[int, Conversation] = {}
         self.ids: dict[int, str] = {}
+        self.unknown = set(wish.ids)
+        """Ids of the wish that no row has had so far."""
         self.proven: list[Any] = []
         self.begins: dict[int, int] = {}
         """Where each unit begins among the cards."""
@@ -369,6 +376,8 @@ class _Kept:
                 self._prove(table, at, self.fates.of[at])
 
     def _name(self, table: Any, at: Any) -> None:
+        if self.unknown:
+            self.unknown.difference_update(id.rpartition("@")[0] or id for id in table["id"].to_pylist())
         named = np.flatnonzero(self.named[at])
         if len(named):
             self.ids.update(zip(at[named].tolist(), table["id"].take(named).to_pylist(), strict=True))

@@ -123,6 +123,7 @@ class CardBox:
             for key, name in zip(NAMED, (row.task, row.cluster, template, metric, data_set, reason), strict=True)
         ]
         hashes = (hash64(row.id), int(prompt, 16), group, hash64(answer), order(self._seed, row.id))
+        chosen = chosen or self._wish.names(row.id if not judged else f"{row.id}@")
         self._rows.append((*hashes, *numbers, rendered, chosen, judged))
 
     def cards(self) -> Cards:

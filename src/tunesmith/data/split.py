@@ -58,6 +58,8 @@ class HeldOut:
     """This share of the groups, chosen by a hash of their names."""
     groups: tuple[str, ...] = ()
     """Groups held out besides."""
+    ids: tuple[str, ...] = ()
+    """Examples held out besides, each with its whole group: ``capital.en/france``, as in the first part of a row's id."""
     salt: str = "tunesmith"
     """Changing it holds out other instances and, with ``wordings_per_task``, other wordings."""
 
@@ -73,7 +75,7 @@ class HeldOut:
         file.check_keys((), value, ("clusters", "tasks", "wordings", "wordings_per_task", "instances", "salt"))
         wordings = _mapping(file, value, "wordings")
         instances = _mapping(file, value, "instances")
-        file.check_keys(("instances",), instances, ("fraction", "groups"))
+        file.check_keys(("instances",), instances, ("fraction", "groups", "ids"))
         found = cls(
             clusters=file.texts((), value, "clusters"),
             tasks=file.texts((), value, "tasks"),
@@ -81,6 +83,7 @@ class HeldOut:
             wordings_per_task=int(_number(file, value, (), "wordings_per_task")),
             instance_fraction=_number(file, instances, ("instances",), "fraction"),
             groups=file.texts(("instances",), instances, "groups"),
+            ids=_ids(file, instances, Path(path).parent),
             salt=file.text((), value, "salt", "tunesmith"),
         )
         if file.problems:
@@ -94,13 +97,21 @@ class HeldOut:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> HeldOut:
         """The value that ``to_json`` wrote."""
-        lists = {key: tuple(value[key]) for key in ("clusters", "tasks", "groups") if key in value}
+        lists = {key: tuple(value[key]) for key in ("clusters", "tasks", "groups", "ids") if key in value}
         return cls(**{**value, **lists})
 
     def chooses(self, group: str) -> bool:
         """Whether the hash of its name holds a group out: SHA-256 of ``<salt>|<group>``, its first 8 bytes as
         a number below 2^64, against the fraction."""
         return group in self._groups or _unit(f"{self.salt}|{group}") < self.instance_fraction
+
+    def names(self, row: str) -> bool:
+        """Whether the list of ids names a row, ``<example id>@<template id>``, and with it its group."""
+        return bool(self.ids) and row.rpartition("@")[0] in self._ids
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        return frozenset(self.ids)
 
     @cached_property
     def _groups(self) -> frozenset[str]:
@@ -403,7 +414,10 @@ def _held_groups(proof: SplitProof, at_once: int = 1 << 16) -> NDArray[np.bool_]
     for begin in range(0, len(names), at_once):
         some = names.slice(begin, at_once).to_pylist()
         held[begin : begin + len(some)] = [name in proof.groups or proof.wish.chooses(name) for name in some]
-    found: NDArray[np.bool_] = held[coded.indices.to_numpy(zero_copy_only=False)]
+    indices = coded.indices.to_numpy(zero_copy_only=False)
+    if proof.wish.ids:
+        held[indices[[proof.wish.names(id) for id in proof.rows["id"].to_pylist()]]] = True
+    found: NDArray[np.bool_] = held[indices]
     return found
 
 
@@ -450,6 +464,17 @@ def _mapping(file: YamlFile, value: Mapping[str, Any], key: str) -> dict[str, An
         file.problem((key,), f"{key!r} is wanted as a mapping")
         return {}
     return found
+
+
+def _ids(file: YamlFile, value: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+    """The ids of a list, or of a file with one a line."""
+    if not isinstance(value.get("ids"), str):
+        return file.texts(("instances",), value, "ids")
+    path = folder / Path(value["ids"]).expanduser()
+    if not path.is_file():
+        file.problem(("instances", "ids"), f"there is no file {path}; 'ids' is a list of ids, or a file with one a line")
+        return ()
+    return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 
 
 def _number(file: YamlFile, value: Mapping[str, Any], where: tuple[str, ...], key: str) -> float:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-import jinja2
 from markupsafe import Markup, escape
 
+from tunesmith.pages import templates
 from tunesmith.types import Encoded
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def mask_html(examples: Sequence[Drawn], title: str = "What the model learns") -
         }
         for e in examples
     ]
-    return pages().get_template("mask.html").render(title=title, examples=shown)
+    return templates("tunesmith.evals").get_template("mask.html").render(title=title, examples=shown)
 
 
 def mask_text(tokens: Sequence[Token]) -> Text:
@@ -107,15 +106,3 @@ def mask_text(tokens: Sequence[Token]) -> Text:
                 text.append("\n")
             text.append(line, style=style)
     return text
-
-
-@cache
-def pages() -> jinja2.Environment:
-    """The templates of the pages, which are shipped beside this file."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("tunesmith.evals", "page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

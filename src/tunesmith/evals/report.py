@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import EvalError
-from tunesmith.evals import plot
-from tunesmith.evals.mask import Drawn, mask_fragment, pages
-from tunesmith.evals.plot import Bar, Line, Mark, Point, percent
+from tunesmith.evals.mask import Drawn, mask_fragment
 from tunesmith.evals.stats import Interval
 from tunesmith.evals.suite import TEXT_FORMAT, Comparison, Record, compare, rate, scores
+from tunesmith.pages import plot, templates
+from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
 from tunesmith.types import LEVELS
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
         "base": data.base,
         "tuned": data.tuned,
     }
-    return pages().get_template("report.html").render(view)
+    return templates("tunesmith.evals").get_template("report.html").render(view)
 
 
 # -- sections, in the order of the page --------------------------------------------------------------------------------

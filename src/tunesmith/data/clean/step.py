@@ -73,8 +73,8 @@ def words(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """How many there are."""
-    return len(text.split()) if text.isascii() else len(_WORD.findall(text))
+    """How many there are; marks alone ("★★★") are one."""
+    return len(text.split()) if text.isascii() else max(bool(text.strip()), len(_WORD.findall(text)))
 
 
 def each_text(row: Conversation, change: Callable[[str], str]) -> Conversation:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tunesmith.evals.plot import Bar, Line, Mark, Point, bars, dots, lines, percent, smoothed, trend
+from tunesmith.pages.plot import Bar, Line, Mark, Point, bars, dots, lines, percent, smoothed, trend
 
 
 @pytest.mark.parametrize(
