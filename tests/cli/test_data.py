@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,91 @@ def test_every_problem_of_own_task_files_is_told(tmp_path: Path, capsys: pytest.
     assert code == 1
     assert "a.en.yaml:2: unknown key 'clustr'; did you mean 'cluster'?" in text
     assert "'path' is missing" in text
+
+
+CHATS = [
+    ("Name three rivers of France.", "Seine, Rhône, Loire."),
+    ("Write to ann@mail.example.org", "Done."),
+    ("", "x"),
+]
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    rows = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in CHATS]
+    file = tmp_path / "chats.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)) + "\nbroken\n")
+    return file
+
+
+def test_detect_says_what_it_saw(chats: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = said(capsys, "detect", str(chats))
+    assert code == 0
+    assert "reader messages, language en" in text and "1 of the first 4 rows cannot be read: is not JSON" in text
+    code, text = said(capsys, "detect", str(chats.parent / "lost.jsonl"))
+    assert code == 1 and "lost.jsonl" in text
+
+
+def test_rows_in_words_are_listed_and_shown(chats: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, text = said(capsys, "tasks", "-t", str(chats))
+    assert "in words" in text and "1 task in 1 cluster." in text
+    _, text = said(capsys, "sample", "chats.en", "-t", str(chats), "-n", "5")
+    assert "Name three rivers of France." in text and "is not JSON" in text
+    _, text = said(capsys, "templates", "chats.en", "-t", str(chats))
+    assert "in words already" in text
+
+
+def test_sample_as_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "rows.html"
+    code, _ = said(capsys, "sample", "capital.en", "-n", "7", "--html", str(page))
+    html = page.read_text()
+    assert code == 0 and html.count("<article>") == 7 and "http" not in html and "<script" not in html
+
+
+def test_lint_can_fail_ci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = said(capsys, "lint")
+    assert code == 0 and "harmful.en: one_label: all rows have the answer" in text
+    code, _ = said(capsys, "lint", "--fail", "--json", str(tmp_path / "found.json"))
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert code == 1 and [f["where"] for f in found] == ["harmful.en", "harmful.zh"]
+
+
+def test_build_explain_export_card_leaks(chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    code, text = said(capsys, "build", str(chats), "--out", str(out), "-c", "private", "-w", "1")
+    assert code == 0, text
+    assert "2 rows to train on" in text and (out / "card.instruction.html").is_file()
+
+    code, text = said(capsys, "explain", "chats.jsonl:2", str(out))
+    assert code == 0
+    assert "is         trained on" in text and "masked:email" in text and "reader     messages" in text
+    assert "ann@mail.example.org" in text and "user: Write to <EMAIL>" in text  # the source, and what became of it
+    code, text = said(capsys, "explain", "chats.jsonl:9", str(out))
+    assert code == 1 and "is called 'chats.jsonl:9'" in text and "set_aside.instruction.jsonl" in text
+
+    code, text = said(capsys, "export", str(out), "--to", "sharegpt", "-o", str(tmp_path / "rows.jsonl"))
+    assert code == 0 and "2 rows in" in text
+    assert json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])["conversations"][0]["from"] == "human"
+    code, text = said(capsys, "export", str(out), "--to", "sharegtp", "-o", str(tmp_path / "rows.jsonl"))
+    assert code == 1 and "sharegpt" in text
+
+    (out / "card.instruction.html").unlink()
+    assert said(capsys, "card", str(out))[0] == 0 and (out / "card.instruction.html").is_file()
+
+    exam = tmp_path / "exam.jsonl"
+    question = {
+        "question": "How many apples has Ann left if she eats one of her twelve apples?",
+        "answer": "11 #### 11",
+    }
+    exam.write_text(json.dumps(question) + "\n")
+    code, text = said(capsys, "leaks", str(out), "--against", str(exam), "--fail-over", "0")
+    assert code == 0 and "2 training rows against 1 evaluation set" in text
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text(json.dumps({"prompt": question["question"], "completion": "11"}) + "\n")
+    code, text = said(capsys, "leaks", str(copy), "--against", str(exam), "--fail-over", "0.5")
+    assert code == 1 and "exam, exact: 1 item from 1 training row" in text and "at most 50.00% is allowed" in text
+
+
+def test_a_wrong_step_is_named(chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = said(capsys, "build", str(chats), "-o", str(tmp_path / "out"), "-c", "neer")
+    assert code == 1 and "there is no step 'neer'; did you mean 'near'?" in text

@@ -184,7 +184,7 @@ def test_the_same_bare_input_is_no_leak_unless_the_answer_is_the_same_too(world:
 def test_previews(world: list[Task]) -> None:
     found = read(world)
     lines = task_lines(world, found)
-    assert [(line.id, line.examples, line.groups, line.templates, line.options) for line in lines] == [
+    assert [(line.id, line.rows, line.groups, line.templates, line.options) for line in lines] == [
         ("sound.en", 2, 2, 1, 0),
         ("capital.en", 4, 4, 5, 3),
         ("continent.en", 2, 2, 1, 0),

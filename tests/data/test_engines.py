@@ -83,7 +83,7 @@ def test_any_number_of_workers_writes_the_same_bytes(tasks: list[Task], tmp_path
     assert set(wanted) == {
         *("train.instruction/00000.parquet", "proof.instruction.json", "proof.instruction.parquet"),
         *("held_out.instruction.0.parquet", "held_out.instruction.1.parquet", "set_aside.instruction.jsonl"),
-        *("unused.instruction.parquet", "unused.compared.parquet"),
+        *("unused.instruction.parquet", "unused.compared.parquet", "manifest.instruction.json"),
         *("compared.train.parquet", "compared.held_out.parquet"),
     }
     step = one.ledger["rows in words"]

@@ -247,7 +247,7 @@ def test_a_list_of_ids_holds_out_their_groups(world: list[Task], tmp_path: Path)
     assert len({row.group for row in held}) == 1
     assert {row.group for row in held}.isdisjoint(row.group for rows in built.train.values() for row in rows)
     check_split(built.proof)
-    with pytest.raises(DataError, match="1 id of `instances: ids` that no row has, such as 'capital.en/nowhere'"):
+    with pytest.raises(DataError, match=r"1 id of `instances: ids` that no row has, such as 'capital.en/nowhere'"):
         build(world, HeldOut(ids=("capital.en/nowhere",)), seed=1)
     (tmp_path / "held_out.yaml").write_text("instances: {ids: lost.txt}\n")
     with pytest.raises(RecipeError, match="there is no file"):

@@ -17,6 +17,7 @@ build was killed and begun again.
     unused.compared.parquet                 the same for comparisons, if there are any
     set_aside.<format>.jsonl                what could not be read or put into words, by file and line
     leaks.<format>.json                     what the leak audit found, if ``clean.leaks`` asks for it
+    manifest.<format>.json                  sources by digest, tasks, templates, settings and books: see ``manifest``
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.data import store
+from tunesmith.data import manifest, store
 from tunesmith.data.cards import Cards, hash64, order
 from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.data.clean.near import PrintsOnDisk
@@ -192,6 +193,25 @@ def build_to(
     summary = _write(out, folder, tasks, orders, dones, cards, fates, shots)
     if winnow.leaks is not None:
         (out / f"leaks.{format}.json").write_text(json.dumps(winnow.leaks.to_json(), ensure_ascii=False))
+    manifest.write(
+        out,
+        format,
+        tasks,
+        {
+            "seed": seed,
+            "per_level": per_level,
+            "clusters": clusters,
+            "templates_per_task": templates_per_task,
+            "shots": list(shots),
+            "held_out": held_out.to_json(),
+            "cleaning": cleaning.model_dump(),
+            "rows": dict(summary.counts),
+            "comparisons": summary.comparisons,
+            "changed": dict(summary.changed),
+            "ledger": summary.ledger.to_json()["steps"],
+        },
+        _written(out, format),
+    )
     shutil.rmtree(folder)
     for part, spent in winnow.seconds.items():
         seconds[part] = seconds.get(part, 0.0) + spent
@@ -210,6 +230,12 @@ def _rows_of(folder: Path, dones: Sequence[Done], mask: NDArray[np.bool_]) -> It
                 yield from zip(at.tolist(), store.of_table(table.take(at - begin)), strict=True)
             begin += table.num_rows
         begin += compared_rows(folder, done.number)
+
+
+def _written(out: Path, format: str) -> list[Path]:
+    """The files of a build that hold its rows."""
+    named = [path for path in out.glob(f"*.{format}.*") if not path.name.startswith("manifest.") and path.is_file()]
+    return [*train_files(out, format), *named, *out.glob("compared.*.parquet"), *out.glob("unused.compared.parquet")]
 
 
 def train_files(out: Path, format: str) -> list[Path]:

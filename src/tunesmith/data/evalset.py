@@ -1,10 +1,11 @@
-"""Evaluation sets as the leak audit compares them, from any file that a reader knows at sight."""
+"""Evaluation sets and training rows as the leak audit compares them, from any file that a reader knows at sight."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tunesmith.data import store
 from tunesmith.data.detect import detect, task_of
 from tunesmith.data.examples import placed
 from tunesmith.data.leaks import Item, item_of
@@ -37,6 +38,20 @@ def evaluation_sets(places: Iterable[str | Path]) -> dict[str, list[Item]]:
         name = Path(place).name.split(".")[0]
         found[name if name not in found else str(place)] = items(place)
     return found
+
+
+def training_items(places: Iterable[str | Path]) -> Iterator[Item]:
+    """What training rows say, as a stream: of builds, of Parquet that a build wrote, or of any file."""
+    for place in places:
+        path = Path(place).expanduser()
+        if not path.exists():
+            raise DataError(f"{path}: there are no training rows. Name a build, or a file of rows.")
+        built = [path] if store.is_one(path) else sorted(path.glob("train.instruction/*.parquet"))
+        if built:
+            yield from map(item_of, store.conversations(*built))
+            continue
+        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+            yield from _of_file(file)
 
 
 def _of_file(file: Path) -> Iterator[Item]:

@@ -9,7 +9,8 @@ from hashlib import blake2b
 from tunesmith.data.examples import Read
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
-from tunesmith.types import Conversation, SetAside
+from tunesmith.pages import templates
+from tunesmith.types import Comparison, Conversation, Example, SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class TaskLine:
     id: str
     cluster: str
     language: str
-    examples: int
+    rows: int
+    """Its examples, or its rows in words."""
     groups: int
     templates: int
     kinds: tuple[str, ...]
@@ -47,13 +49,18 @@ def task_lines(tasks: Sequence[Task], found: Read) -> list[TaskLine]:
     lines = []
     for task in tasks:
         examples = found.examples[task.id]
+        rows: tuple[Example | Conversation | Comparison, ...] = (
+            *examples,
+            *found.conversations.get(task.id, ()),
+            *found.comparisons.get(task.id, ()),
+        )
         lines.append(
             TaskLine(
                 task.id,
                 task.cluster,
                 task.language,
-                len(examples),
-                len({e.group for e in examples}),
+                len(rows),
+                len({row.group for row in rows}),
                 len(task.templates),
                 tuple(sorted({t.kind for t in task.templates})),
                 task.metric,
@@ -87,11 +94,15 @@ def sample_rows(
     seed: int = 0,
 ) -> list[Conversation | SetAside]:
     """Some rows of a task, as they would be trained on; a row that cannot be rendered comes with its reason."""
+    said = [*found.conversations.get(task.id, ()), *map(_best, found.comparisons.get(task.id, ()))]
+    if said:
+        said.sort(key=lambda row: _order(seed, row.id))
+        return list(said[:count])
     offered = wordings(task, format)
     if template is not None and format == "instruction":
         offered = (task.template(template),)
     pairs = [(example, wording) for wording in offered for example in found.examples[task.id]]
-    pairs.sort(key=lambda pair: blake2b(f"{seed}|{pair[0].id}@{pair[1].id}".encode(), digest_size=8).digest())
+    pairs.sort(key=lambda pair: _order(seed, f"{pair[0].id}@{pair[1].id}"))
     rows: list[Conversation | SetAside] = []
     for example, wording in pairs[:count]:
         try:
@@ -99,3 +110,26 @@ def sample_rows(
         except Unrenderable as error:
             rows.append(SetAside(f"{example.id}@{wording.id}", str(error), example.source))
     return rows
+
+
+def page(task: Task, rows: Sequence[Conversation | SetAside]) -> str:
+    """Rows as a page that loads nothing."""
+    return templates("tunesmith.data").get_template("sample.html").render(task=task, rows=rows)
+
+
+def _order(seed: int, id: str) -> bytes:
+    return blake2b(f"{seed}|{id}".encode(), digest_size=8).digest()
+
+
+def _best(judged: Comparison) -> Conversation:
+    """A comparison as the conversation that its best answer makes; the others are beside it, as options."""
+    order = sorted(range(len(judged.answers)), key=lambda i: -judged.scores[i])
+    others = tuple(" ".join(m.content for m in judged.answers[i]) for i in order[1:])
+    return Conversation(
+        (*judged.prompt, *judged.answers[order[0]]),
+        judged.id,
+        judged.task,
+        judged.cluster,
+        options=others,
+        source=judged.source,
+    )

@@ -59,7 +59,7 @@ class HeldOut:
     groups: tuple[str, ...] = ()
     """Groups held out besides."""
     ids: tuple[str, ...] = ()
-    """Examples held out besides, each with its whole group: ``capital.en/france``, as in the first part of a row's id."""
+    """Examples held out besides, each with its whole group: the part of a row's id before the @."""
     salt: str = "tunesmith"
     """Changing it holds out other instances and, with ``wordings_per_task``, other wordings."""
 
@@ -472,7 +472,9 @@ def _ids(file: YamlFile, value: Mapping[str, Any], folder: Path) -> tuple[str, .
         return file.texts(("instances",), value, "ids")
     path = folder / Path(value["ids"]).expanduser()
     if not path.is_file():
-        file.problem(("instances", "ids"), f"there is no file {path}; 'ids' is a list of ids, or a file with one a line")
+        file.problem(
+            ("instances", "ids"), f"there is no file {path}; 'ids' is a list of ids, or a file with one a line"
+        )
         return ()
     return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 

@@ -82,6 +82,13 @@ def write_tables(path: Path, tables: Iterable[pa.Table]) -> int:
     return count
 
 
+def is_one(path: Path) -> bool:
+    """Whether a file is Parquet with conversations as they are written here."""
+    import pyarrow.parquet as pq
+
+    return path.suffix == ".parquet" and {"messages", "template", "source"} <= set(pq.read_schema(path).names)
+
+
 def conversations(*paths: Path) -> Iterator[Conversation]:
     """The conversations of files, one after another."""
     for table in tables_of(*paths):
@@ -91,7 +98,7 @@ def conversations(*paths: Path) -> Iterator[Conversation]:
 def comparisons(*paths: Path) -> Iterator[Comparison]:
     """The comparisons of files, one after another."""
     for table in tables_of(*paths):
-        yield from _comparisons(table)
+        yield from of_compared(table)
 
 
 def tables_of(*paths: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -160,7 +167,8 @@ def compared_table(rows: Sequence[Comparison]) -> pa.Table:
     )
 
 
-def _comparisons(table: pa.Table) -> Iterator[Comparison]:
+def of_compared(table: pa.Table) -> Iterator[Comparison]:
+    """The comparisons of a table."""
     columns = {name: table.column(name).to_pylist() for name in (*_TEXTS_COMPARED, "scores", "tools", "source")}
     prompts = _of_messages(table.column("prompt"))
     answers = table.column("answers").combine_chunks()

@@ -1,6 +1,6 @@
 """What all pages share: the style, the plots, and how a page is made of a template.
 
-    templates("tunesmith.evals").get_template("report.html").render(...)     the templates in that package's ``page``
+templates("tunesmith.evals").get_template("report.html").render(...)     the templates in that package's ``page``
 """
 
 from __future__ import annotations

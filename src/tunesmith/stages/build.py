@@ -64,7 +64,9 @@ class Build(Stage):
 
     def files(self) -> list[Path]:
         places = [
-            Path(place).expanduser() for place in (*self.tasks, *self.text, self.held_out) if place != LITTLE_WORLD
+            Path(place).expanduser()
+            for place in (*self.tasks, *self.text, self.held_out, *self.clean.leaks.sets)
+            if place != LITTLE_WORLD
         ]
         inside = [sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place] for place in places]
         own = [place for place in self.tasks if place != LITTLE_WORLD]
@@ -73,6 +75,7 @@ class Build(Stage):
         return list(dict.fromkeys([*(file for files in inside for file in files), *files]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
+        from tunesmith.data import card
         from tunesmith.data.ledger import by_reason
 
         tasks = load_tasks_of(self.tasks)
@@ -91,6 +94,7 @@ class Build(Stage):
                 for reason, count in by_reason(summary.ledger.set_aside).items():
                     job.step(f"[yellow]{counted(count, 'row')} set aside: {escape(reason)}[/]")
             held = ", ".join(f"{level} {n:,}" for level, n in summary.counts.items() if level not in ("train", "seen"))
+            card.write(job.out, format)
             job.step(f"{format}: {summary.counts['train']:,} rows to train on; held out: {held}")
         rows.write_json(job.out / "ledger.json", ledgers)
         return {"tasks": len(tasks), "texts": texts, "held_out": held_out.to_json()}

@@ -1,4 +1,4 @@
-"""``tunesmith data``: look at tasks, templates and rows before training on them."""
+"""``tunesmith data tasks | templates | sample``: look at tasks, templates and rows before training on them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tunesmith.data.task import Task
     from tunesmith.types import Conversation, SetAside
 
-app = typer.Typer(help="Look at tasks, their templates, and rows as the model will see them.", no_args_is_help=True)
-
 Tasks = Annotated[
     list[Path] | None, typer.Option("--tasks", "-t", help="Task files or folders of them. Default: the little world.")
 ]
@@ -32,7 +30,6 @@ def load(places: list[Path] | None) -> list[Task]:
     return load_tasks_of([str(place) for place in places or ("littleworld",)])
 
 
-@app.command()
 def tasks(
     places: Tasks = None,
     cluster: Annotated[str | None, typer.Option("--cluster", "-c", help="Only the tasks of this cluster.")] = None,
@@ -60,15 +57,14 @@ def tasks(
     table = Table("cluster", "task", "rows", "templates", "of kinds", "metric", box=None, pad_edge=False)
     rows = read(shown)
     for line in task_lines(shown, rows):
-        kinds = ", ".join(line.kinds)
-        table.add_row(line.cluster, line.id, str(line.examples), str(line.templates), kinds, line.metric)
+        kinds = ", ".join(line.kinds) or "in words already"
+        table.add_row(line.cluster, line.id, str(line.rows), str(line.templates or "-"), kinds, line.metric)
     console = Console(highlight=False)
     console.print(table)
     typer.echo(f"{counted(len(shown), 'task')} in {counted(len({task.cluster for task in shown}), 'cluster')}.")
     _print_aside(rows.set_aside, console)
 
 
-@app.command()
 def templates(task: TaskId, places: Tasks = None, format: Format = "instruction") -> None:
     """Show the templates of a task, each with a row that it puts into words.
 
@@ -85,6 +81,11 @@ def templates(task: TaskId, places: Tasks = None, format: Format = "instruction"
 
     found = find_task(load(places), task)
     console = Console(highlight=False)
+    if not found.templates:
+        console.print(
+            f"The rows of {found.id} are in words already: see tunesmith data sample {found.id}", markup=False
+        )
+        return
     for line in template_lines(found, read([found]), format):
         console.print(f"[bold]{line.id}[/] [dim]{line.kind}, {line.source}[/]")
         for role, source in line.turns:
@@ -92,13 +93,13 @@ def templates(task: TaskId, places: Tasks = None, format: Format = "instruction"
         _print(line.sample, console)
 
 
-@app.command()
 def sample(
     task: TaskId,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many rows.")] = 3,
     template: Annotated[str | None, typer.Option("--template", help="Only in this wording.")] = None,
     format: Format = "instruction",
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other rows.")] = 0,
+    html: Annotated[Path | None, typer.Option("--html", help="Write them as a page instead.")] = None,
     places: Tasks = None,
 ) -> None:
     """Put rows of a task into words, as the model will see them.
@@ -108,18 +109,23 @@ def sample(
         tunesmith data sample capital.en
         tunesmith data sample capital.zh --template flight -n 5
         tunesmith data sample capital.en --format name
+        tunesmith data sample capital.en -n 50 --html rows.html
     """
     from rich.console import Console
 
     from tunesmith.data.examples import read
-    from tunesmith.data.preview import sample_rows
+    from tunesmith.data.preview import page, sample_rows
     from tunesmith.data.task import find_task
     from tunesmith.types import SetAside
 
     found = find_task(load(places), task)
     rows = read([found])
     console = Console(highlight=False)
-    for row in sample_rows(found, rows, count=number, format=format, template=template, seed=seed):
+    drawn = sample_rows(found, rows, count=number, format=format, template=template, seed=seed)
+    if html is not None:
+        html.write_text(page(found, drawn), encoding="utf-8")
+        console.print(f"{counted(len(drawn), 'row')} in {html}", markup=False)
+    for row in drawn if html is None else ():
         console.print(row.row if isinstance(row, SetAside) else row.id, style="bold", markup=False)
         _print(row, console)
     _print_aside(rows.set_aside, console)

@@ -1,0 +1,150 @@
+"""``tunesmith data build | card | explain | export``: make rows, and ask what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.data.look import load
+from tunesmith.errors import DataError, counted
+
+if TYPE_CHECKING:
+    from tunesmith.data.clean import Cleaning
+
+Folder = Annotated[Path, typer.Argument(help="The folder of a build.", metavar="BUILD")]
+Format = Annotated[str | None, typer.Option("--format", "-f", help="instruction, name or none; the first there is.")]
+
+
+def build(
+    places: Annotated[list[Path], typer.Argument(help="Data files, task files, or folders of them.", metavar="FILES")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    held_out: Annotated[Path | None, typer.Option("--held-out", help="A YAML file that says what is held out.")] = None,
+    clean: Annotated[
+        list[str] | None,
+        typer.Option("--clean", "-c", help="A step of cleaning to switch on, such as near; no-unicode: off."),
+    ] = None,
+    per_level: Annotated[int, typer.Option("--per-level", min=1, help="Questions drawn of each level.")] = 400,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other questions.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="Processes. Default: all cores.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local, or ray for many machines; the result is the same.")
+    ] = "local",
+) -> None:
+    """Turn data into conversations to train on, with what is held out taken away first.
+
+    Parquet that datasets, polars and DuckDB open, a proof of the split, and a data card. A build that was killed goes
+    on where it was. All settings of cleaning are in a recipe: stages: {data: {kind: build, clean: {...}}}.
+
+    [bold]Examples[/]
+
+        tunesmith data build chats.jsonl.gz --out data/chats
+        tunesmith data build my_tasks/ chats.jsonl -o data/mix --held-out held_out.yaml -c near -c private
+    """
+    import os
+
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from tunesmith.data.build import build_to
+    from tunesmith.data.card import write
+    from tunesmith.data.split import HeldOut
+
+    tasks = load(places)
+    wish = HeldOut.load(held_out) if held_out else HeldOut()
+    cleaning = _cleaning(clean or [])
+    out.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("rows"), BarColumn(pulse_style="green"), TextColumn("{task.completed:,}"))
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        summary = build_to(
+            out,
+            tasks,
+            wish,
+            seed=seed,
+            per_level=per_level,
+            cleaning=cleaning,
+            engine=engine,
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda rows, units: bar.update(task, completed=rows),
+        )
+    typer.echo(summary.ledger.table())
+    total = sum(summary.seconds.values())
+    spent = sorted(summary.seconds.items(), key=lambda item: -item[1])
+    typer.echo("time: " + ", ".join(f"{name} {s / total:.0%}" for name, s in spent if s / total >= 0.01))
+    typer.echo(f"{counted(summary.counts['train'], 'row')} to train on in {out}; read first: {write(out)}")
+
+
+def _cleaning(switches: list[str]) -> Cleaning:
+    from pydantic import ValidationError
+
+    from tunesmith.data.clean import Cleaning
+    from tunesmith.data.yaml_file import near
+
+    try:
+        return Cleaning.model_validate({name.removeprefix("no-"): not name.startswith("no-") for name in switches})
+    except ValidationError as error:
+        names = [str(problem["loc"][0]) for problem in error.errors()]
+        known = list(Cleaning.model_fields)
+        told = "; ".join(f"there is no step {name!r}{near(name, known)}" for name in names)
+        raise DataError(f"--clean: {told}\nSteps: {', '.join(known)}.") from None
+
+
+def card(folder: Folder, format: Format = None) -> None:
+    """Write the data card of a build again: Markdown and a page."""
+    from tunesmith.data.card import write
+
+    typer.echo(str(write(folder, format)))
+
+
+def explain(
+    row: Annotated[str, typer.Argument(help="A row's id, its example's id, or file:line.", metavar="ROW")],
+    folder: Folder,
+    format: Format = None,
+) -> None:
+    """Say where a row came from and what became of it.
+
+    [bold]Examples[/]
+
+        tunesmith data explain chats.jsonl:12 data/chats
+        tunesmith data explain capital.en/france runs/quickstart/data
+    """
+    from tunesmith.data.explain import explain as look
+
+    typer.echo("\n\n".join(found.text() for found in look(folder, row, format)))
+
+
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, JSON lines.")],
+    to: Annotated[
+        str, typer.Option("--to", help="messages (TRL, Axolotl, OpenAI), sharegpt (LLaMA-Factory) or alpaca.")
+    ] = "messages",
+    format: Format = None,
+) -> None:
+    """Write the training rows of a build for another trainer."""
+    from tunesmith.data import manifest
+    from tunesmith.data.build import train_files
+    from tunesmith.data.ledger import by_reason
+    from tunesmith.data.store import conversations
+    from tunesmith.data.writers import WRITERS, written
+    from tunesmith.types import SetAside
+
+    WRITERS[to]
+    files = train_files(folder, str(manifest.load(folder, format)["format"]))
+    aside = []
+    count = 0
+    part = out.with_name(out.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        for line in written(conversations(*files), to):
+            if isinstance(line, SetAside):
+                aside.append(line)
+            else:
+                count += 1
+                file.write(line + "\n")
+    part.replace(out)
+    typer.echo(f"{counted(count, 'row')} in {out}")
+    for reason, number in by_reason(aside).items():
+        typer.echo(f"{counted(number, 'row')} left out: {reason}")
