@@ -92,3 +92,21 @@ def test_a_store_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_an_empty_row_is_refused() -> None:
     with pytest.raises(DataError, match="empty"):
         TokenStore.of(encoded([[1], []]))
+
+
+def test_shares_hold_in_every_thousand_steps() -> None:
+    """Forty sources with lengths and sizes as far apart as FLAN's: what is drawn is what was asked, all the way."""
+    rng = np.random.default_rng(1)
+    sizes = {f"set{i:02}": int(2 ** rng.uniform(6, 14)) for i in range(40)}
+    lengths = {name: rng.lognormal(rng.uniform(3, 5.5), 0.8, n).astype(int).clip(4, 512) for name, n in sizes.items()}
+    asked = {name: float(min(n, 3000)) for name, n in sizes.items()}
+    total = sum(asked.values())
+    p = Plan(lengths, asked, seed=1, batch_tokens=4096, row_length=512, steps=20_000)
+    worst = 0.0
+    for begin in (0, 1000, 17_000):
+        seen: Counter[str] = Counter()
+        for step in range(begin, begin + 1000):
+            seen.update(item.source for row in p.batch(step) for item in row)
+        drawn = sum(seen.values())
+        worst = max(worst, *(abs(seen[name] / drawn - asked[name] / total) for name in asked))
+    assert worst <= 0.005

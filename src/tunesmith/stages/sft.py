@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
+from rich.markup import escape
 
 from tunesmith.stages import rows, training
 from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
@@ -31,6 +32,31 @@ class Mixture(Settings):
     temperature: float = Field(default=2.0, gt=0, description="1 is proportional; the higher, the more alike.")
     shares: dict[str, float] = Field(default_factory=dict, description="For fixed: the share of each task, by its id.")
     balance: bool = Field(default=False, description="Give every cluster the same share, whatever its number of tasks.")
+    unit: Literal["documents", "tokens"] = Field(
+        default="documents", description="Whether shares are of the rows that are drawn, or of their tokens."
+    )
+    most: int | None = Field(
+        default=None, ge=1, description="Rows of a task that are used at all, chosen by their ids; FLAN: 30000."
+    )
+
+    def used(self, rows: Sequence[Conversation]) -> Sequence[Conversation]:
+        """The rows that are used: of each task at most ``most``, the same whatever else there is."""
+        if self.most is None:
+            return rows
+        from tunesmith.data.cards import hash64
+
+        by_task: dict[str, list[int]] = {}
+        for i, row in enumerate(rows):
+            by_task.setdefault(row.task, []).append(i)
+        kept = {i for many in by_task.values() for i in sorted(many, key=lambda i: hash64(rows[i].id))[: self.most]}
+        return [row for i, row in enumerate(rows) if i in kept]
+
+    def documents(self, shares: Mapping[str, float], means: Mapping[str, float]) -> dict[str, float]:
+        """Shares in the mixture's unit as shares of documents, given how long a document is on average."""
+        if self.unit == "documents":
+            return dict(shares)
+        counts = {name: share / means[name] for name, share in shares.items()}
+        return {name: count / sum(counts.values()) for name, count in counts.items()}
 
     def of(self, counts: Mapping[str, int], clusters: Mapping[str, str]) -> dict[str, float]:
         """The share of each task."""
@@ -92,13 +118,17 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
     """The work of the stage, on conversations that are given; a curve gives it fewer."""
     base = training.model_folder(job.inputs[stage.model])
     fmt = training.open_format(base)
-    stores, aside = training.conversation_stores(job, fmt, conversations, stage.train.row_length)
+    clusters = {c.task: c.cluster for c in conversations}
+    stores, aside = training.conversation_stores(job, fmt, stage.mixture.used(conversations), stage.train.row_length)
     counts = {task: len(store) for task, store in stores.items()}
-    wanted = stage.mixture.of(counts, {c.task: c.cluster for c in conversations})
-    shares = {task: (1 - stage.rehearsal) * share for task, share in wanted.items()}
+    wanted = stage.mixture.of(counts, clusters)
     if stage.rehearsal:
         stores[TEXT] = training.text_store(job, fmt, rows.texts(job.inputs[stage.data]), stage.train.row_length)
-        shares[TEXT] = stage.rehearsal
+    means = {name: store.tokens / len(store) for name, store in stores.items()}
+    shares = stage.mixture.documents(wanted, means)
+    if stage.rehearsal:
+        shares = {**{task: (1 - stage.rehearsal) * share for task, share in shares.items()}, TEXT: stage.rehearsal}
+    _say(job, stage, shares, means, {name: len(store) for name, store in stores.items()})
     info = training.fit(job, str(base), "sft", stores, shares, stage.train, base, fmt)
     return {
         **info,
@@ -108,3 +138,20 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
         "rows_of": counts,
         "too_long": aside,
     }
+
+
+def _say(
+    job: Job, stage: Sft, shares: Mapping[str, float], means: Mapping[str, float], counts: Mapping[str, int]
+) -> None:
+    """How often each row of each source will be seen: some lines now, and the whole table in ``mixture.txt``."""
+    from tunesmith.data.mixture import epochs, table
+
+    in_document = sum(share * means[name] for name, share in shares.items())
+    draws = round(stage.train.steps * stage.train.batch_tokens / in_document)
+    lines = epochs(counts, shares, draws)
+    (job.out / "mixture.txt").write_text(table(lines) + "\n", encoding="utf-8")
+    shown = lines if len(lines) <= 6 else [*lines[:3], *lines[-3:]]
+    for line in shown:
+        job.step(escape(str(line)))
+    if len(shown) < len(lines):
+        job.step(f"... {len(lines)} sources in all, from the most to the least repeated, in {job.out / 'mixture.txt'}")

@@ -6,12 +6,16 @@ row, so that an error during training can say which record it was.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import DataError
+from tunesmith.plan import TokenStore
+from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job
 from tunesmith.train.settings import TrainSettings
 from tunesmith.types import Conversation, EncodedMany
@@ -19,7 +23,6 @@ from tunesmith.types import Conversation, EncodedMany
 if TYPE_CHECKING:
     from tunesmith.chat import ChatFormat
     from tunesmith.models.load import ModelSource
-    from tunesmith.plan import TokenStore
 
 
 def open_format(folder: Path, chat: str | None = None) -> ChatFormat:
@@ -42,28 +45,66 @@ def text_store(job: Job, fmt: ChatFormat, texts: Sequence[str], row_length: int)
     """Encode plain texts; one that is longer than a row is told, not cut."""
     encoded = fmt.encode_texts(texts)
     _check_length(encoded, row_length, "texts")
-    return _store(job, "text", encoded, [f"text {i + 1}" for i in range(len(texts))])
+    return TokenStore.write(job.out / "tokens" / "text", encoded, [f"text {i + 1}" for i in range(len(texts))])
 
 
 def conversation_stores(
     job: Job, fmt: ChatFormat, conversations: Iterable[Conversation], row_length: int
 ) -> tuple[dict[str, TokenStore], int]:
-    """Encode conversations, a store for each task; also how many rows were set aside for their length."""
+    """Encode conversations, a store for each task; also how many rows were set aside for their length. What an earlier
+    run has encoded from the same rows is used: another mixture, rate or number of steps encodes nothing."""
     by_task: dict[str, list[Conversation]] = {}
     for conversation in conversations:
         by_task.setdefault(conversation.task, []).append(conversation)
-    stores, aside = {}, 0
+    cache = job.out.parent / CACHE
+    stores, aside, used, fresh = {}, 0, [], 0
+    format = fmt.fingerprint()
     for task, group in sorted(by_task.items()):
-        encoded = fmt.encode_many(group, max_length=row_length)
-        aside += len(encoded.set_aside)
-        wrong = [row for row in encoded.set_aside if "tokens" not in row.reason]
-        if wrong:
-            raise DataError(
-                f"{len(wrong)} rows of {task} cannot be encoded. The first: {wrong[0].row}: {wrong[0].reason}"
-            )
-        if len(encoded):
-            stores[task] = _store(job, task, encoded, [conversation.id for conversation in group])
+        name = f"{task}-{_key(format, row_length, group)}"
+        used.append(name)
+        about = cache / f"{name}.json"
+        if not about.exists():
+            fresh += len(group)
+            encoded = fmt.encode_many(group, max_length=row_length)
+            wrong = [row for row in encoded.set_aside if "tokens" not in row.reason]
+            if wrong:
+                raise DataError(
+                    f"{len(wrong)} rows of {task} cannot be encoded. The first: {wrong[0].row}: {wrong[0].reason}"
+                )
+            if len(encoded):
+                TokenStore.write(cache / name, encoded, [conversation.id for conversation in group])
+            write_json(about, {"rows": len(encoded), "too_long": len(encoded.set_aside)})
+        counts = json.loads(about.read_text(encoding="utf-8"))
+        aside += counts["too_long"]
+        if counts["rows"]:
+            stores[task] = TokenStore.open(cache / name)
+    if fresh < sum(map(len, by_task.values())):
+        job.step(f"{fresh:,} rows encoded, the others were before")
+    write_json(job.out / USED, used)
+    _forget(cache, job.out.parent)
     return stores, aside
+
+
+CACHE = ".tokens"
+"""Beside the stages: what they have encoded."""
+USED = "tokens.json"
+"""In each stage: which of it."""
+
+
+def _key(format: str, row_length: int, group: Sequence[Conversation]) -> str:
+    """Another row, order, format or length is another key."""
+    found = hashlib.blake2b(f"{format}|{row_length}".encode(), digest_size=12)
+    for row in group:
+        found.update(repr((row.id, row.messages, row.tools)).encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
+
+
+def _forget(cache: Path, stages: Path) -> None:
+    """Take away what no stage uses any more."""
+    used = {name for path in stages.glob(f"*/{USED}") for name in json.loads(path.read_text(encoding="utf-8"))}
+    for path in cache.iterdir():
+        if path.name.removesuffix(".json") not in used and not path.name.startswith("."):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def fit(
@@ -108,12 +149,6 @@ def fit(
         "documents": result.documents,
         "left_out": dict(result.left_out),
     }
-
-
-def _store(job: Job, name: str, encoded: EncodedMany, names: Sequence[str]) -> TokenStore:
-    from tunesmith.plan import TokenStore
-
-    return TokenStore.write(job.out / "tokens" / name, encoded, names)
 
 
 def _check_length(encoded: EncodedMany, row_length: int, what: str) -> None:

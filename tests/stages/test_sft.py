@@ -1,0 +1,87 @@
+"""The mixture of a tuning stage: what it says before it begins, and what another one costs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tunesmith import recipe
+from tunesmith.chat import ChatFormat
+from tunesmith.stages import run as runner
+from tunesmith.stages.sft import Mixture
+from tunesmith.types import Conversation
+
+RECIPE = """\
+name: small
+stages:
+  build: {{kind: build, tasks: [{tasks}], text: [{place}/text.txt], held_out: {place}/held_out.yaml}}
+  tokenizer: {{kind: tokenizer, data: build, vocab_size: 300}}
+  pretrain:
+    kind: pretrain
+    data: build
+    tokenizer: tokenizer
+    model: {{model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2,
+            num_key_value_heads: 2, max_position_embeddings: 256}}
+    train: {{steps: 2, batch_tokens: 128, row_length: 128}}
+  tune: {{kind: sft, model: pretrain, data: build, mixture: {mixture},
+         train: {{steps: 3, batch_tokens: 256, row_length: 256}}}}
+result: tune
+"""
+
+
+def go(place: Path, tasks: Path, mixture: str) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    loaded = recipe.parse(RECIPE.format(tasks=tasks, place=place, mixture=mixture))
+    runner.run(loaded, folder=place / "run", console=console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_another_mixture_encodes_nothing(tmp_path: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = go(tmp_path, tasks, "{rates: proportional}")
+    table = (tmp_path / "run/tune/mixture.txt").read_text()
+    assert re.search(r"sound.en: \d+ rows, 100.0% of the draws \(\d+\); it is seen \d+\.\d times.", table)
+    assert table.splitlines()[0] in said
+    stores = sorted((tmp_path / "run/.tokens").iterdir())
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("rows are encoded again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChatFormat, "encode_many", refuse)
+        said = go(tmp_path, tasks, "{rates: temperature, unit: tokens}")
+        assert "0 rows encoded, the others were before" in said
+        with pytest.raises(AssertionError, match="encoded again"):
+            go(tmp_path, tasks, "{rates: proportional, most: 2}")
+    go(tmp_path, tasks, "{rates: proportional, most: 2}")
+    assert "sound.en: 2 rows" in (tmp_path / "run/tune/mixture.txt").read_text()
+    assert not set(stores) & set((tmp_path / "run/.tokens").iterdir())  # what no stage uses is gone
+    used = json.loads((tmp_path / "run/tune/tokens.json").read_text())
+    assert all((tmp_path / "run/.tokens" / name / "store.json").is_file() for name in used)
+
+
+def test_shares_of_tokens() -> None:
+    """Twice the length is half the draws."""
+    means = {"a": 10.0, "b": 20.0}
+    assert Mixture(unit="tokens").documents({"a": 0.5, "b": 0.5}, means) == pytest.approx({"a": 2 / 3, "b": 1 / 3})
+    assert Mixture().documents({"a": 0.5, "b": 0.5}, means) == {"a": 0.5, "b": 0.5}
+
+
+def test_most_takes_the_same_rows_whatever_else_there_is() -> None:
+    rows = [Conversation((), f"{task}/{i}", task) for task in ("a", "b") for i in range(50)]
+    few = Mixture(most=10).used(rows)
+    assert [sum(row.task == task for row in few) for task in ("a", "b")] == [10, 10]
+    assert [row for row in few if row.task == "a"] == list(Mixture(most=10).used([r for r in rows if r.task == "a"]))
+    assert set(Mixture(most=5).used(rows)) <= set(few)
+    assert Mixture(most=None).used(rows) is rows
+
+
+def test_flans_rule() -> None:
+    """30,000 examples of a set at most, and no set counts for more than 3,000."""
+    shares = Mixture(cap=3000, most=30_000).of({"small": 300, "large": 30_000, "huge": 30_000}, {})
+    assert shares == pytest.approx({"small": 300 / 6300, "large": 3000 / 6300, "huge": 3000 / 6300})
