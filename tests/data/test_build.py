@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tunesmith.data import FORMATS, Built, HeldOut, Ledger, Step, Task, build, load_tasks
+from tunesmith.data import (
+    FORMATS,
+    Built,
+    FewShot,
+    HeldOut,
+    Ledger,
+    SplitProof,
+    Step,
+    Summary,
+    Task,
+    build,
+    build_to,
+    check_split,
+    load_tasks,
+)
+from tunesmith.data.build import read_held_out, train_files
 from tunesmith.data.examples import read
 from tunesmith.data.preview import sample_rows, task_lines, template_lines
+from tunesmith.data.store import conversations
 from tunesmith.errors import DataError
 from tunesmith.types import LEVELS, Conversation, SetAside, Source
 
@@ -200,3 +218,48 @@ def test_previews(world: list[Task]) -> None:
     )
     (row,) = sample_rows(broken, few, count=1)
     assert isinstance(row, SetAside) and "fewer than two answers" in row.reason
+
+
+def built_to(out: Path, tasks: list[Task], **settings: Any) -> tuple[Summary, list[Conversation]]:
+    summary = build_to(out, tasks, WISH, seed=1, **settings)
+    return summary, list(conversations(*train_files(out, "instruction")))
+
+
+def test_some_wordings_of_each_example(world: list[Task], tmp_path: Path) -> None:
+    _, every = built_to(tmp_path / "all", world)
+    for count in (1, 2):
+        summary, rows = built_to(tmp_path / str(count), world, wordings=count)
+        of_example = Counter(row.id.partition("@")[0] for row in rows)
+        offered = Counter(row.id.partition("@")[0] for row in every)
+        assert of_example == {id: min(count, n) for id, n in offered.items()}
+        assert {row.id for row in rows} <= {row.id for row in every}
+        lost = summary.ledger["training rows"].aside
+        assert lost == {f"not among the {count} wordings of its example": len(every) - len(rows)}
+        assert (
+            read_held_out(tmp_path / "all", "instruction")["instance"]
+            == (read_held_out(tmp_path / str(count), "instruction")["instance"])
+        )
+
+
+def test_training_rows_with_examples(world: list[Task], tmp_path: Path) -> None:
+    """Examples are of the training side, never of the row's own group, and are answered as the row is asked."""
+    _, plain = built_to(tmp_path / "plain", world)
+    summary, rows = built_to(tmp_path / "shown", world, few_shot=FewShot(1.0, shots=1))
+    assert [row.id for row in rows] == [row.id for row in plain]
+    shown = [row for row in rows if "shots:1" in row.tags]
+    step = summary.ledger["training rows with examples before the question"]
+    assert step.out == {"with 1 examples": len(shown), "as they are": len(rows) - len(shown)}
+    assert len(shown) > len(rows) / 2
+    by_id = {row.id: row for row in plain}
+    trained = {m.content for row in plain for m in row.messages}
+    for row in rows:
+        alone = by_id[row.id]
+        assert row.messages[-len(alone.messages) :] == alone.messages
+        before = row.messages[: -len(alone.messages)]
+        assert len(before) == (len(alone.messages) if row in shown else 0)
+        assert all(m.content in trained for m in before) and (not before or before[0] != alone.messages[0])
+    check_split(SplitProof.load(tmp_path / "shown" / "proof.instruction.json"), train=rows)
+    _, some = built_to(tmp_path / "some", world, few_shot=FewShot(0.5, shots=1))
+    assert 0 < sum("shots:1" in row.tags for row in some) < len(shown)
+    with pytest.raises(DataError, match="shots is 0, wanted 1 or more"):
+        built_to(tmp_path / "none", world, few_shot=FewShot(0.5, shots=0))

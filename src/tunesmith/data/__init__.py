@@ -6,19 +6,28 @@ built.train, built.held_out["cluster"], built.ledger.table(), built.proof
 """
 
 from tunesmith.data import readers  # registers the readers of files
-from tunesmith.data.build import Built, Summary, build, build_to
+from tunesmith.data.build import Built, FewShot, Summary, build, build_to
+from tunesmith.data.clean import Cleaning
 from tunesmith.data.detect import Detected, detect, task_of
 from tunesmith.data.examples import Read, draw_options, read
+from tunesmith.data.explain import Explained, explain
+from tunesmith.data.leaks import Audit, item_of, without_leaks
 from tunesmith.data.ledger import Ledger, Step
+from tunesmith.data.lint import Finding, lint
 from tunesmith.data.reader import READERS, Key, Reader, Record, Sign, Unusable, has, reader, row_reader
 from tunesmith.data.split import HeldOut, ProofRow, Split, SplitProof, check_split, prompt_digest
 from tunesmith.data.task import Task, find_task, load_tasks
 from tunesmith.data.template import FORMATS, KINDS, Template, Turn, Unrenderable, render, wordings
 
 __all__ = [
+    "Audit",
     "Built",
+    "Cleaning",
     "Detected",
+    "Explained",
     "FORMATS",
+    "FewShot",
+    "Finding",
     "HeldOut",
     "KINDS",
     "Key",
@@ -43,8 +52,11 @@ __all__ = [
     "check_split",
     "detect",
     "draw_options",
+    "explain",
     "find_task",
     "has",
+    "item_of",
+    "lint",
     "load_tasks",
     "prompt_digest",
     "read",
@@ -53,5 +65,6 @@ __all__ = [
     "render",
     "row_reader",
     "task_of",
+    "without_leaks",
     "wordings",
 ]

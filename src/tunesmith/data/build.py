@@ -23,11 +23,12 @@ build was killed and begun again.
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from itertools import chain, count, islice
@@ -57,6 +58,8 @@ from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside, Sour
 FILE_ROWS = 1 << 18
 """Training rows of one file."""
 TOO_FEW = "the task has too few other examples to show"
+TRIED = 32
+"""Examples that are tried for a training row, to find those that may be shown."""
 TOLD = 1000
 """Rows set aside that the ledger names one by one; the file beside it names all that are told."""
 
@@ -75,6 +78,15 @@ class Built:
     """By level; ``seen`` is a sample of the training rows."""
     ledger: Ledger
     proof: SplitProof
+
+
+@dataclass(frozen=True, slots=True)
+class FewShot:
+    """Which training rows show answered examples before their question."""
+
+    share: float
+    """Of the rows that templates have put into words, chosen by their ids."""
+    shots: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +155,22 @@ def build_to(
     clusters: int | None = None,
     templates_per_task: int | None = None,
     shots: Sequence[int] = (0,),
+    wordings: int | None = None,
+    few_shot: FewShot | None = None,
     cleaning: Cleaning | None = None,
     engine: str = "local",
     workers: int = 1,
     progress: Progress = lambda rows, units: None,
 ) -> Summary:
     """Build one format into a folder. ``shots`` asks what is held out with so many answered examples before the
-    question, each number in a file of its own; training rows stay without. What a killed build has done is used."""
-    for name, value in (("per_level", per_level), ("clusters", clusters), ("templates_per_task", templates_per_task)):
+    question, each number in a file of its own; ``few_shot`` does the same to a share of the training rows. ``wordings``
+    trains on so many of the templates for each example, not on all. What a killed build has done is used."""
+    numbers = {"per_level": per_level, "clusters": clusters, "templates_per_task": templates_per_task}
+    for name, value in {**numbers, "wordings": wordings, "shots": few_shot.shots if few_shot else None}.items():
         if value is not None and value < 1:
             raise DataError(f"{name} is {value}, wanted 1 or more.")
+    if few_shot is not None and not 0 <= few_shot.share <= 1:
+        raise DataError(f"The share of rows with examples is {few_shot.share}, wanted from 0 to 1.")
     cleaning = cleaning or Cleaning()
     orders = Orders.of(tasks, held_out, format, seed, cleaning)
     folder = _work_folder(out, orders)
@@ -186,11 +204,12 @@ def build_to(
         per_level=per_level,
         clusters=clusters,
         templates_per_task=templates_per_task,
+        wordings=wordings,
         broken=broken,
         winnow=winnow,
     )
     decided = perf_counter()
-    summary = _write(out, folder, tasks, orders, dones, cards, fates, shots)
+    summary = _write(out, folder, tasks, orders, dones, cards, fates, shots, few_shot)
     if winnow.leaks is not None:
         (out / f"leaks.{format}.json").write_text(json.dumps(winnow.leaks.to_json(), ensure_ascii=False))
     manifest.write(
@@ -203,6 +222,8 @@ def build_to(
             "clusters": clusters,
             "templates_per_task": templates_per_task,
             "shots": list(shots),
+            "wordings": wordings,
+            "few_shot": few_shot and asdict(few_shot),
             "held_out": held_out.to_json(),
             "cleaning": cleaning.model_dump(),
             "rows": dict(summary.counts),
@@ -284,13 +305,16 @@ def _write(
     cards: Cards,
     fates: Fates,
     shots: Sequence[int],
+    few_shot: FewShot | None,
 ) -> Summary:
     """All files of a build, from the shards of its workers."""
     kept = _Kept(orders.format, orders.wish, cards, fates)
     train = out / f"train.{orders.format}"
     shutil.rmtree(train, ignore_errors=True)
     train.mkdir(parents=True)
-    _write_parts(train, (table for done in dones for table in kept.shard(folder, done.number)))
+    tables = (table for done in dones for table in kept.shard(folder, done.number))
+    shown = _Shots(tasks, orders, fates, few_shot.shots, []) if few_shot else None
+    _write_parts(train, (shown.among(table, few_shot.share) for table in tables) if shown and few_shot else tables)
     if kept.unknown:
         raise DataError(
             f"{counted(len(kept.unknown), 'id')} of `instances: ids` that no row has, such as {min(kept.unknown)!r}. "
@@ -305,7 +329,7 @@ def _write(
     steps = [_read_step(dones), *fates.steps]
     for number in shots:
         few: list[SetAside] = []
-        asked = _Shots(tasks, orders, cards, fates, number, few)
+        asked = _Shots(tasks, orders, fates, number, few)
         questions = [(level, row) for level, rows in kept.asked().items() for row in asked.of(rows)]
         extra = {"level": [level for level, _ in questions]}
         store.write(held_out_file(out, orders.format, number), (row for _, row in questions), extra)
@@ -317,6 +341,10 @@ def _write(
             steps.append(Step(name, drawn, out_of_it, _count(few)))
             told += few
     compared = kept.compared(folder, dones, out)
+    if shown is not None:
+        trained = int((fates.of == TRAIN).sum()) - compared
+        out_of_it = {f"with {shown.count} examples": shown.done, "as they are": trained - shown.done}
+        steps.append(Step("training rows with examples before the question", trained, out_of_it))
     ledger = Ledger(tuple(steps), tuple(told[:TOLD]))
     with (out / f"set_aside.{orders.format}.jsonl").open("w", encoding="utf-8", errors="surrogatepass") as file:
         for row in told:
@@ -487,9 +515,7 @@ class _Kept:
 class _Shots:
     """Puts answered examples of the task before a question."""
 
-    def __init__(
-        self, tasks: Sequence[Task], orders: Orders, cards: Cards, fates: Fates, count: int, aside: list[SetAside]
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], orders: Orders, fates: Fates, count: int, aside: list[SetAside]) -> None:
         self.tasks = {task.id: task for task in tasks if task.templates}
         self.orders = orders
         self.fates = fates
@@ -497,6 +523,8 @@ class _Shots:
         self.aside = aside
         self.held = set(fates.split.groups.tolist())
         self.pools: dict[str, tuple[list[Example], dict[str, Example]]] = {}
+        self.done = 0
+        """Training rows that were given examples."""
 
     def of(self, rows: Iterable[Conversation]) -> Iterator[Conversation]:
         """The rows as they are asked: with other examples before them, never of the same group or question."""
@@ -513,9 +541,38 @@ class _Shots:
             else:
                 yield render(asked, self._template(task, row), task, shown)
 
+    def among(self, table: Any, share: float) -> Any:
+        """A table of training rows, of which this share is given examples, where the task has enough of them."""
+        import pyarrow as pa
+
+        begin = f"{self.orders.seed}|few|"
+        ids = zip(table["id"].to_pylist(), table["task"].to_pylist(), strict=True)
+        chosen = [i for i, (id, task) in enumerate(ids) if task in self.tasks and hash64(begin + id) < share * 2**64]
+        if not chosen:
+            return table
+        rows: list[Conversation] = []
+        places = list(range(table.num_rows))
+        for i, row in zip(chosen, store.of_table(table.take(chosen)), strict=True):
+            task = self.tasks[row.task]
+            pool, every = self._pool(task)
+            asked = every.get(row.id.rpartition("@")[0])
+            draw = random.Random(begin + row.id)
+            shown = self._fitting(row, asked, task, draw.sample(pool, min(len(pool), TRIED))) if asked else []
+            if asked and len(shown) == self.count:
+                said = render(asked, self._template(task, row), task, shown)
+                places[i] = table.num_rows + len(rows)
+                rows.append(replace(row, messages=said.messages, tags=(*row.tags, f"shots:{self.count}")))
+        self.done += len(rows)
+        return pa.concat_tables([table, store.to_table(rows).cast(table.schema)]).take(places)
+
     def _shown(self, row: Conversation, asked: Example, task: Task, pool: list[Example]) -> list[Example]:
+        by_order = sorted(pool, key=lambda e: order(self.orders.seed, f"{row.id}<{e.id}"))
+        return self._fitting(row, asked, task, by_order)
+
+    def _fitting(self, row: Conversation, asked: Example, task: Task, pool: Iterable[Example]) -> list[Example]:
+        """The first of these that can be shown before the question."""
         shown: list[Example] = []
-        for example in sorted(pool, key=lambda e: order(self.orders.seed, f"{row.id}<{e.id}")):
+        for example in pool:
             if len(shown) == self.count:
                 break
             if example.group == asked.group:

@@ -29,6 +29,7 @@ CARD = np.dtype(
         ("id", "<u8"),
         ("prompt", "<u8"),
         ("group", "<u8"),
+        ("example", "<u8"),  # the same for all wordings of an example
         ("answer", "<u8"),
         ("order", "<u8"),  # where a draw takes it: a hash of seed and id
         ("task", "<u4"),
@@ -122,7 +123,8 @@ class CardBox:
             self._names[key].setdefault(name, len(self._names[key]))
             for key, name in zip(NAMED, (row.task, row.cluster, template, metric, data_set, reason), strict=True)
         ]
-        hashes = (hash64(row.id), int(prompt, 16), group, hash64(answer), order(self._seed, row.id))
+        example = hash64(row.id.rpartition("@")[0])
+        hashes = (hash64(row.id), int(prompt, 16), group, example, hash64(answer), order(self._seed, row.id))
         chosen = chosen or self._wish.names(row.id if not judged else f"{row.id}@")
         self._rows.append((*hashes, *numbers, rendered, chosen, judged))
 

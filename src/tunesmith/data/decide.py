@@ -90,6 +90,7 @@ def decide(
     per_level: int | None = None,
     clusters: int | None = None,
     templates_per_task: int | None = None,
+    wordings: int | None = None,
     broken: Mapping[str, int] | None = None,
     winnow: Callable[[Callable[[], NDArray[np.bool_]], NDArray[np.bool_]], Iterable[Lost]] = lambda train, held: (),
 ) -> Fates:
@@ -140,6 +141,15 @@ def decide(
         keep = members(rows["template"], names, cards.names["template"])
         reason = f"not in the {templates_per_task} templates trained on per task"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
+
+    if wordings is not None:
+        left = np.flatnonzero((fates == TRAIN) & rows["rendered"])
+        by_example = left[np.lexsort((rows["order"][left], rows["example"][left]))]
+        example = rows["example"][by_example]
+        starts = np.flatnonzero(np.r_[True, example[1:] != example[:-1]][: len(example)])
+        turn = np.arange(len(example)) - np.repeat(starts, np.diff(np.r_[starts, len(example)]))
+        reason = f"not among the {wordings} wordings of its example"
+        cut[reason] = book.put(by_example[turn >= wordings], reason)
 
     places: dict[Level, int] = {"seen": TRAIN, **{level: PLACES.index(level) for level in HELD}}
     drawn = {level: _draw(cards, np.flatnonzero((fates == n) & talks), per_level, seed) for level, n in places.items()}

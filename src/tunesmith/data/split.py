@@ -348,6 +348,11 @@ def prompt_digest(conversation: Conversation, format: str = "instruction") -> st
     """16 hex digits of SHA-256 over all messages before the answer, as JSON ``[[role, text], ...]``. With the
     format ``none`` the answer too: there the bare input is the same in all tasks, and says nothing."""
     messages = conversation.messages if format == "none" else conversation.prompt
+    shots = next((int(tag.removeprefix("shots:")) for tag in conversation.tags if tag.startswith("shots:")), 0)
+    if shots:  # answered examples stand between the system message and the question
+        first = int(messages[0].role == "system")
+        of_one = (len(messages) - first + 1) // (shots + 1)
+        messages = (*messages[:first], *messages[first + shots * of_one :])
     text = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False, separators=(",", ":"))
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -18,7 +18,7 @@ from rich.markup import escape
 from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.errors import DataError, counted
 from tunesmith.stages import rows
-from tunesmith.stages.stage import KINDS, Job, Stage
+from tunesmith.stages.stage import KINDS, Job, Settings, Stage
 
 if TYPE_CHECKING:
     from tunesmith.data.build import Summary
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 LITTLE_WORLD = "littleworld"
 """The name of the tasks and texts that the package carries."""
+
+
+class FewShotRows(Settings):
+    """Training rows that show answered examples before their question."""
+
+    share: float = Field(gt=0, le=1, description="Of the rows that templates put into words.")
+    shots: int = Field(default=2, ge=1, description="How many examples.")
 
 
 @KINDS.add("build")
@@ -55,6 +62,15 @@ class Build(Stage):
         description="Questions of each level, drawn by the seed, and for each metric at least a sixth of that.",
     )
 
+    wordings: int | None = Field(
+        default=None,
+        ge=1,
+        description="Templates that each example is trained in, drawn by the seed; all, if not given.",
+    )
+    few_shot: FewShotRows | None = Field(
+        default=None,
+        description="Show answered examples in a share of the training rows, as in {share: 0.2, shots: 2}.",
+    )
     clean: Cleaning = Field(default=Cleaning(), description="What is cleaned; each step is true, false or settings.")
     engine: Literal["local", "ray"] = Field(default="local", description="Who does the work; the result is the same.")
     workers: int = Field(default=1, ge=1, description="How many processes share the work; the result is the same.")
@@ -101,7 +117,7 @@ class Build(Stage):
 
     def build(self, job: Job, tasks: Sequence[Task], held_out: HeldOut, format: str) -> Summary:
         """Build one format with these settings."""
-        from tunesmith.data.build import build_to
+        from tunesmith.data.build import FewShot, build_to
 
         with job.progress(f"rows, {format}") as tell:
             return build_to(
@@ -112,6 +128,8 @@ class Build(Stage):
                 format=format,
                 per_level=self.per_level,
                 shots=self.shots if format == "instruction" else [0],
+                wordings=self.wordings,
+                few_shot=FewShot(self.few_shot.share, self.few_shot.shots) if self.few_shot else None,
                 cleaning=self.clean,
                 engine=self.engine,
                 workers=self.workers,
