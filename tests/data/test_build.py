@@ -253,11 +253,14 @@ def test_training_rows_with_examples(world: list[Task], tmp_path: Path) -> None:
     by_id = {row.id: row for row in plain}
     trained = {m.content for row in plain for m in row.messages}
     for row in rows:
-        alone = by_id[row.id]
-        assert row.messages[-len(alone.messages) :] == alone.messages
-        before = row.messages[: -len(alone.messages)]
-        assert len(before) == (len(alone.messages) if row in shown else 0)
-        assert all(m.content in trained for m in before) and (not before or before[0] != alone.messages[0])
+        first = int(row.messages[0].role == "system")
+        alone = by_id[row.id].messages
+        assert row.messages[:first] == alone[:first]
+        question = alone[first:]
+        assert row.messages[-len(question) :] == question
+        before = row.messages[first : -len(question)]
+        assert len(before) == (len(question) if row in shown else 0)
+        assert all(m.content in trained for m in before) and (not before or before[0] != question[0])
     check_split(SplitProof.load(tmp_path / "shown" / "proof.instruction.json"), train=rows)
     _, some = built_to(tmp_path / "some", world, few_shot=FewShot(0.5, shots=1))
     assert 0 < sum("shots:1" in row.tags for row in some) < len(shown)
