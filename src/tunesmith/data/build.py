@@ -114,6 +114,8 @@ def build(
     clusters: int | None = None,
     templates_per_task: int | None = None,
     shots: int = 0,
+    wordings: int | None = None,
+    few_shot: FewShot | None = None,
     cleaning: Cleaning | None = None,
 ) -> Built:
     """Build one format, and read all of it into memory: for tests, curves and sets that are small."""
@@ -129,6 +131,8 @@ def build(
             clusters=clusters,
             templates_per_task=templates_per_task,
             shots=(shots,),
+            wordings=wordings,
+            few_shot=few_shot,
             cleaning=cleaning,
         )
         train: dict[str, list[Conversation]] = {}

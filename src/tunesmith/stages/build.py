@@ -21,7 +21,7 @@ from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Settings, Stage
 
 if TYPE_CHECKING:
-    from tunesmith.data.build import Summary
+    from tunesmith.data.build import FewShot, Summary
     from tunesmith.data.split import HeldOut
     from tunesmith.data.task import Task
 
@@ -35,20 +35,31 @@ class FewShotRows(Settings):
     share: float = Field(gt=0, le=1, description="Of the rows that templates put into words.")
     shots: int = Field(default=2, ge=1, description="How many examples.")
 
+    def wish(self) -> FewShot:
+        """The same for the build."""
+        from tunesmith.data.build import FewShot
+
+        return FewShot(self.share, self.shots)
+
 
 @KINDS.add("build")
 class Build(Stage):
     """Make training and held-out conversations."""
 
     tasks: list[str] = Field(
-        default=[LITTLE_WORLD], min_length=1, description="Task files or folders of them; littleworld: the package's."
-    )
-    text: list[str] = Field(
         default=[LITTLE_WORLD],
-        description="What is pretrained on: littleworld, .txt files (a text a line), .jsonl files (the key `text`).",
+        min_length=1,
+        description="Task files, data files, or folders of them; littleworld: the package's.",
     )
-    held_out: str = Field(
-        default=LITTLE_WORLD, description="A YAML file that says what is held out; littleworld: the package's."
+    text: list[str] | None = Field(
+        default=None,
+        description="What is pretrained on: littleworld, .txt files (a text a line), .jsonl files (the key `text`). "
+        "Default: littleworld where its tasks are, else nothing.",
+    )
+    held_out: str | None = Field(
+        default=None,
+        description="A YAML file that says what is held out; littleworld: the package's. "
+        "Default: the package's where its tasks are, else a tenth of the instances.",
     )
     formats: list[Literal["instruction", "name", "none"]] = Field(
         default=["instruction"], min_length=1, description="The formats to write; the last two are for the ablation."
@@ -78,10 +89,26 @@ class Build(Stage):
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld")
     unkeyed: ClassVar[tuple[str, ...]] = ("full", "engine", "workers")
 
+    @property
+    def texts(self) -> list[str]:
+        """Where the text to pretrain on is."""
+        own = [LITTLE_WORLD] if LITTLE_WORLD in self.tasks else []
+        return own if self.text is None else self.text
+
+    def wish(self) -> HeldOut:
+        """What is held out."""
+        from tunesmith.data.split import HeldOut
+        from tunesmith.littleworld.world import HERE
+
+        if self.held_out is None and LITTLE_WORLD not in self.tasks:
+            return HeldOut(instance_fraction=0.1)
+        named = self.held_out or LITTLE_WORLD
+        return HeldOut.load(HERE / "held_out.yaml" if named == LITTLE_WORLD else Path(named).expanduser())
+
     def files(self) -> list[Path]:
         places = [
             Path(place).expanduser()
-            for place in (*self.tasks, *self.text, self.held_out, *self.clean.leaks.sets)
+            for place in (*self.tasks, *self.texts, self.held_out or LITTLE_WORLD, *self.clean.leaks.sets)
             if place != LITTLE_WORLD
         ]
         inside = [sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place] for place in places]
@@ -95,9 +122,9 @@ class Build(Stage):
         from tunesmith.data.ledger import by_reason
 
         tasks = load_tasks_of(self.tasks)
-        held_out = load_held_out(self.held_out)
+        held_out = self.wish()
         texts = rows.write_lines(job.out / "text.jsonl", ({"text": text} for text in self._texts(job.seed)))
-        if LITTLE_WORLD in self.text:
+        if LITTLE_WORLD in self.texts:
             from tunesmith.littleworld import clozes
 
             rows.write_lines(job.out / "cloze.jsonl", map(asdict, clozes()))
@@ -117,7 +144,7 @@ class Build(Stage):
 
     def build(self, job: Job, tasks: Sequence[Task], held_out: HeldOut, format: str) -> Summary:
         """Build one format with these settings."""
-        from tunesmith.data.build import FewShot, build_to
+        from tunesmith.data.build import build_to
 
         with job.progress(f"rows, {format}") as tell:
             return build_to(
@@ -129,7 +156,7 @@ class Build(Stage):
                 per_level=self.per_level,
                 shots=self.shots if format == "instruction" else [0],
                 wordings=self.wordings,
-                few_shot=FewShot(self.few_shot.share, self.few_shot.shots) if self.few_shot else None,
+                few_shot=self.few_shot.wish() if self.few_shot else None,
                 cleaning=self.clean,
                 engine=self.engine,
                 workers=self.workers,
@@ -137,7 +164,7 @@ class Build(Stage):
             )
 
     def _texts(self, seed: int) -> Iterator[str]:
-        for place in self.text:
+        for place in self.texts:
             if place == LITTLE_WORLD:
                 from tunesmith.littleworld import passages
 
@@ -154,14 +181,6 @@ def load_tasks_of(places: Sequence[str]) -> list[Task]:
 
     files = [file for place in places for file in (littleworld.task_files() if place == LITTLE_WORLD else [place])]
     return load_tasks(files, metrics=list(METRICS))
-
-
-def load_held_out(place: str) -> HeldOut:
-    """What is held out, from a file or the package."""
-    from tunesmith.data.split import HeldOut
-    from tunesmith.littleworld.world import HERE
-
-    return HeldOut.load(HERE / "held_out.yaml" if place == LITTLE_WORLD else Path(place).expanduser())
 
 
 def _texts_of(file: Path) -> Iterator[str]:

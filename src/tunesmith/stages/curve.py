@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from tunesmith.stages import rows, training
-from tunesmith.stages.build import Build, load_held_out, load_tasks_of
+from tunesmith.stages.build import Build, load_tasks_of
 from tunesmith.stages.evaluate import NEW, open_model
 from tunesmith.stages.sft import Sft, tune
 from tunesmith.stages.stage import KINDS, From, Job, Stage
@@ -46,7 +46,7 @@ class CurveStage(Stage):
         assert isinstance(like, Sft)
         stage = job.stages[like.data]
         assert isinstance(stage, Build)
-        tasks, held_out = load_tasks_of(stage.tasks), load_held_out(stage.held_out)
+        tasks, held_out = load_tasks_of(stage.tasks), stage.wish()
         points: list[dict[str, Any]] = []
         for count in self.points:
             folder = job.out / f"{self.vary}_{count}"
@@ -62,6 +62,9 @@ class CurveStage(Stage):
                     per_level=stage.per_level,
                     clusters=clusters,
                     templates_per_task=templates,
+                    wordings=stage.wordings,
+                    few_shot=stage.few_shot.wish() if stage.few_shot else None,
+                    cleaning=stage.clean,
                 )
                 rows.write_json(done, self._point(job, like, built, count))
             points += json.loads(done.read_text(encoding="utf-8"))
