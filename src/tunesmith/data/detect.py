@@ -4,8 +4,8 @@
     found.reader, found.language, found.evidence
     task_of("chats.json.gz")                 # the task that the file is without a task file
 
-The first rows are shown to the sign of every reader. One that knows all of them by sight, and whose sign says most, is
-meant. Where two say the same there is no guessing: the error names both.
+The first rows are shown to the sign of every reader. One that knows nearly all of them by sight, and whose sign says
+most, is meant. Where two say the same there is no guessing: the error names both.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from tunesmith.errors import DataError
 from tunesmith.types import SetAside, Source
 
 LOOK = 20
+KNOWN = 0.8
+"""The share of them that a reader must know; a broken row or two are no other kind of file."""
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _PLACEHOLDER = re.compile(r"\{\{ ?([a-z_]+) ?\}\}")
@@ -56,8 +58,9 @@ def detect(path: Path | str) -> Detected:
         if seen not in looked:
             looked[seen] = _first(path, seen)
         good = [row.value for row in looked[seen] if isinstance(row, Row)]
-        if good and all(sign.fits(value) for value in good):
-            fits.append((sign.weight, name, f"{_all(len(good))} {sign.says}"))
+        known = sum(sign.fits(value) for value in good)
+        if good and known >= KNOWN * len(good):
+            fits.append((sign.weight, name, f"{_known(known, len(good))} {sign.says}"))
     fits.sort(key=lambda fit: (-fit[0], fit[1]))
     if not fits or (fits[0][0] == 0 and not _has_columns(looked[kind])):
         raise DataError(f"{path}: no reader knows these rows at sight. {_seen(looked[kind])}")
@@ -108,8 +111,10 @@ def _first(path: Path, kind: str) -> list[Row | SetAside]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _all(count: int) -> str:
-    return "the only row is one of" if count == 1 else f"the first {count} rows are"
+def _known(known: int, count: int) -> str:
+    if count == 1:
+        return "the only row is one of"
+    return f"the first {count} rows are" if known == count else f"{known} of the first {count} rows are"
 
 
 def _has_columns(looked: list[Row | SetAside]) -> bool:
