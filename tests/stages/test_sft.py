@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from transformers import PreTrainedTokenizerFast
 
 from tunesmith import recipe
 from tunesmith.chat import ChatFormat
 from tunesmith.stages import run as runner
 from tunesmith.stages.sft import Mixture
-from tunesmith.types import Conversation
+from tunesmith.stages.stage import Job
+from tunesmith.stages.training import conversation_stores
+from tunesmith.types import Conversation, Message
 
 RECIPE = """\
 name: small
@@ -63,6 +66,22 @@ def test_another_mixture_encodes_nothing(tmp_path: Path, tasks: Path, monkeypatc
     assert not set(stores) & set((tmp_path / "run/.tokens").iterdir())  # what no stage uses is gone
     used = json.loads((tmp_path / "run/tune/tokens.json").read_text())
     assert all((tmp_path / "run/.tokens" / name / "store.json").is_file() for name in used)
+
+
+def test_other_words_under_the_same_id_are_encoded(tmp_path: Path, tok: PreTrainedTokenizerFast) -> None:
+    job = Job("tune", tmp_path / "tune", 0, console=Console(file=io.StringIO()))
+    job.out.mkdir()
+    fmt = ChatFormat.named("chatml", tok)
+
+    def ids(said: str, row_length: int = 64) -> list[int]:
+        row = Conversation((Message("user", "Hi"), Message("assistant", said)), "a@b", "a")
+        stores, _ = conversation_stores(job, fmt, [row], row_length)
+        return stores["a"].ids.tolist()
+
+    assert ids("moo") == ids("moo") != ids("baa")
+    first = json.loads((job.out / "tokens.json").read_text())
+    ids("baa", row_length=65)
+    assert json.loads((job.out / "tokens.json").read_text()) != first
 
 
 def test_shares_of_tokens() -> None:
