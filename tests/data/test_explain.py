@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.data import HeldOut, Task, build_to, load_tasks, manifest
-from tunesmith.data.card import html, markdown, measure, verb_noun, wheel, write
 from tunesmith.data.clean import Cleaning
+from tunesmith.data.datacard import html, markdown, measure, verb_noun, wheel, write
 from tunesmith.data.explain import explain
 from tunesmith.errors import DataError
 

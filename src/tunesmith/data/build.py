@@ -43,6 +43,7 @@ from tunesmith.data import manifest, store
 from tunesmith.data.cards import Cards, hash64, order
 from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.data.clean.near import PrintsOnDisk
+from tunesmith.data.clean.winnow import Winnow
 from tunesmith.data.decide import HELD, LEAK, TRAIN, Fates, decide
 from tunesmith.data.engines import ENGINES
 from tunesmith.data.examples import read
@@ -50,7 +51,6 @@ from tunesmith.data.ledger import Ledger, Step
 from tunesmith.data.split import PLACES, HeldOut, SplitProof, check_split
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
-from tunesmith.data.winnow import Winnow
 from tunesmith.data.work import Done, Orders, cards_of, compared_of, compared_rows, prints_of, shard_of, units
 from tunesmith.errors import DataError, counted
 from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside, Source

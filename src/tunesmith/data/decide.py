@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.data.cards import Cards, first, members, order
+from tunesmith.data.clean.winnow import Lost
 from tunesmith.data.ledger import Step
 from tunesmith.data.split import PLACES, HeldOut, Split
-from tunesmith.data.winnow import Lost
 from tunesmith.errors import DataError
 from tunesmith.types import LEVELS, Level
 

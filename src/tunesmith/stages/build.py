@@ -118,7 +118,7 @@ class Build(Stage):
         return list(dict.fromkeys([*(file for files in inside for file in files), *files]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data import card
+        from tunesmith.data import datacard
         from tunesmith.data.ledger import by_reason
 
         tasks = load_tasks_of(self.tasks)
@@ -137,7 +137,7 @@ class Build(Stage):
                 for reason, count in by_reason(summary.ledger.set_aside).items():
                     job.step(f"[yellow]{counted(count, 'row')} set aside: {escape(reason)}[/]")
             held = ", ".join(f"{level} {n:,}" for level, n in summary.counts.items() if level not in ("train", "seen"))
-            card.write(job.out, format)
+            datacard.write(job.out, format)
             job.step(f"{format}: {summary.counts['train']:,} rows to train on; held out: {held}")
         rows.write_json(job.out / "ledger.json", ledgers)
         return {"tasks": len(tasks), "texts": texts, "held_out": held_out.to_json()}

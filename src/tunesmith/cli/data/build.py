@@ -49,7 +49,7 @@ def build(
     from rich.progress import BarColumn, Progress, TextColumn
 
     from tunesmith.data.build import build_to
-    from tunesmith.data.card import write
+    from tunesmith.data.datacard import write
     from tunesmith.data.split import HeldOut
 
     tasks = load(places)
@@ -94,7 +94,7 @@ def _cleaning(switches: list[str]) -> Cleaning:
 
 def card(folder: Folder, format: Format = None) -> None:
     """Write the data card of a build again: Markdown and a page."""
-    from tunesmith.data.card import write
+    from tunesmith.data.datacard import write
 
     typer.echo(str(write(folder, format)))
 
