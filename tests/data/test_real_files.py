@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tunesmith.data import READERS, Record, Task, detect, load_tasks, read, render, task_of
+from tunesmith.data import READERS, Record, Task, detect, lint, load_tasks, read, render, task_of
 from tunesmith.data.readers import superni
+from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.types import Comparison, Conversation, SetAside
 
 DATA = Path(__file__).parents[3] / "shared/data"
@@ -168,3 +170,25 @@ def test_the_shipped_tasks_over_the_14_labelled_sets(tmp_path: Path) -> None:
                 if task.options and template.kind != "inverted":
                     assert row.messages[-1].content in row.options
     assert isinstance(next(iter(READERS["labelled"].read(tasks[0]))), Record)
+
+
+def test_the_shipped_tasks_over_flans_chains_of_thought() -> None:
+    """Each in eight wordings: the answer alone, with the thoughts before it, and the other way round."""
+    tasks = load_tasks(f"reasoning@{DATA / 'flan_cot'}", metrics=list(METRICS))
+    found = read(tasks)
+    assert len(tasks) == 7 and {task.cluster for task in tasks} == {"mathematics", "common_sense", "science"}
+    assert sum(len(rows) for rows in found.examples.values()) + len(found.set_aside) == found.rows
+    assert lint(tasks, found) == []
+    for task in tasks:
+        for example in found.examples[task.id][::97]:
+            said = {template.name: render(example, template, task) for template in task.templates}
+            assert len(said) == 8
+            answer, thoughts = example.fields["answer"], example.fields["rationale"]
+            for name in ("step_by_step", "reason_first", "show_reasons"):
+                text = said[name].messages[-1].content
+                assert text.startswith(thoughts) and text.endswith(f"answer is {answer}.")
+                assert thoughts not in said[name].messages[0].content
+            assert said["only_answer"].messages[-1].content == answer
+            assert json.loads(said["as_json"].messages[-1].content) == {"reasons": thoughts, "answer": answer}
+            right = METRICS["final_answer"](Answer(said["step_by_step"].messages[-1].content), said["only_answer"])
+            assert right == 1 or "answer is" in answer

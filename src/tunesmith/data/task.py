@@ -20,7 +20,8 @@ files whole: every problem of every file is reported at once, with its line and 
 
 ``templates`` may be the path of a file of promptsource instead, and is left out where the rows of the reader are in
 words already. A task of Super-NaturalInstructions is a JSON file; a data file by itself is a task, too, whose reader
-is found by looking at it. ``tasks=["labelled@data/"]`` takes the tasks that the package ships, over files in ``data``.
+is found by looking at it. ``tasks=["labelled@data/"]`` takes the tasks that the package ships, over files in ``data``;
+``reasoning@data/`` those of FLAN's chain-of-thought sets. Where a path is not there, its compressed form is taken.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 
 from tunesmith.data import promptsource
 from tunesmith.data.files.saved import HUB
-from tunesmith.data.files.stream import kind
+from tunesmith.data.files.stream import COMPRESSED, kind
 from tunesmith.data.reader import NOWHERE, READERS
 from tunesmith.data.template import KINDS, Template, Turn, check_syntax
 from tunesmith.data.yaml_file import Where, YamlFile, near
@@ -297,6 +298,8 @@ def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, fold
         if text.startswith(HUB):
             return Path(text)
         path = folder / Path(text).expanduser()
+        compressed = (path.with_name(path.name + end) for end in COMPRESSED)
+        path = path if path.exists() else next((p for p in compressed if p.exists()), path)
         if not path.exists():
             beside = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
             file.problem((key,), f"there is no file {path}{near(path.name, beside)}")

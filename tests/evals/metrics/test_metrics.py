@@ -16,7 +16,7 @@ def score(metric: str, text: str, *gold: str, finished: bool = True, chosen: str
 
 
 def test_the_names_that_task_files_may_use() -> None:
-    assert list(METRICS) == ["answered", "exact_match", "form", "options", "refusal"]
+    assert list(METRICS) == ["answered", "exact_match", "final_answer", "form", "options", "refusal"]
     with pytest.raises(UnknownName, match="Did you mean 'exact_match'"):
         METRICS["exactmatch"]
 
@@ -121,3 +121,25 @@ def test_form(text: str, gold: str, want: float) -> None:
 
 def test_form_by_hand() -> None:
     assert form_of("1. Don't go\n2. Stay") == (("1.", "2."), 3, "mixed", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "want"),
+    [
+        ("72", "72", 1),
+        ("48 / 2 = 24, and 48 + 24 = 72.\nSo the answer is 72.", "72", 1),
+        ("The answer is 12. No: the answer is 72", "The answer is 72.", 1),
+        ("She sold 72 of them.", "72", 0),
+        ("24 + 48\n#### 72", "72", 1),
+        ("So the answer is 1,072.", "1072", 1),
+        ("So the answer is 72.5.", "72", 0),
+        ("Answer: (B)", "(b)", 1),
+        ("所以答案是“巴黎”。", "“巴黎”", 1),
+        ('{"reasons": "the answer is not 5", "answer": 72}', '{"reasons": "x", "answer": "72"}', 1),
+        ("So the answer is", "72", 0),
+        ("", "72", 0),
+    ],
+)
+def test_final_answer(text: str, gold: str, want: int) -> None:
+    assert score("final_answer", text, gold) == want
+    assert score("final_answer", text, gold, finished=False) == 0

@@ -26,12 +26,12 @@ LONGEST_LINE = 16 << 20
 BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """What reading a damaged or cut compressed file raises."""
 
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def kind(path: Path) -> str:
     """The suffix that says what is in a file: ``.csv`` of ``rows.csv.gz``."""
-    name = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return name.suffix.lower()
 
 
