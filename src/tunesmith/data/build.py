@@ -27,7 +27,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
@@ -48,6 +48,7 @@ from tunesmith.data.decide import HELD, LEAK, TRAIN, Fates, decide
 from tunesmith.data.engines import ENGINES
 from tunesmith.data.examples import read
 from tunesmith.data.ledger import Ledger, Step
+from tunesmith.data.progress import Progress, silent
 from tunesmith.data.split import PLACES, HeldOut, SplitProof, check_split
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
@@ -62,9 +63,6 @@ TRIED = 32
 """Examples that are tried for a training row, to find those that may be shown."""
 TOLD = 1000
 """Rows set aside that the ledger names one by one; the file beside it names all that are told."""
-
-Progress = Callable[[int, int], None]
-"""Called with the rows read and the units done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ def build_to(
     cleaning: Cleaning | None = None,
     engine: str = "local",
     workers: int = 1,
-    progress: Progress = lambda rows, units: None,
+    progress: Progress = silent,
 ) -> Summary:
     """Build one format into a folder. ``shots`` asks what is held out with so many answered examples before the
     question, each number in a file of its own; ``few_shot`` does the same to a share of the training rows. ``wordings``
@@ -183,7 +181,7 @@ def build_to(
     for done in ENGINES[engine](orders, units(tasks), folder, workers):
         dones.append(done)
         rows += done.read
-        progress(rows, len(dones))
+        progress("rows read", rows, None)
     problems = [done.problem for done in dones if done.problem]
     if problems:
         raise DataError("\n".join(problems))
@@ -198,6 +196,7 @@ def build_to(
         partial(_rows_of, folder, dones),
         lambda: PrintsOnDisk([prints_of(folder, done.number) for done in dones]),
         seed,
+        progress,
     )
     began = perf_counter()
     fates = decide(
@@ -213,7 +212,7 @@ def build_to(
         winnow=winnow,
     )
     decided = perf_counter()
-    summary = _write(out, folder, tasks, orders, dones, cards, fates, shots, few_shot)
+    summary = _write(out, folder, tasks, orders, dones, cards, fates, shots, few_shot, progress)
     if winnow.leaks is not None:
         (out / f"leaks.{format}.json").write_text(json.dumps(winnow.leaks.to_json(), ensure_ascii=False))
     manifest.write(
@@ -310,9 +309,10 @@ def _write(
     fates: Fates,
     shots: Sequence[int],
     few_shot: FewShot | None,
+    progress: Progress,
 ) -> Summary:
     """All files of a build, from the shards of its workers."""
-    kept = _Kept(orders.format, orders.wish, cards, fates)
+    kept = _Kept(orders.format, orders.wish, cards, fates, progress)
     train = out / f"train.{orders.format}"
     shutil.rmtree(train, ignore_errors=True)
     train.mkdir(parents=True)
@@ -392,8 +392,9 @@ def _groups(tables: Iterable[Any]) -> Iterator[Any]:
 class _Kept:
     """Goes through the shards once, and keeps what is needed besides the training rows."""
 
-    def __init__(self, format: str, wish: HeldOut, cards: Cards, fates: Fates) -> None:
+    def __init__(self, format: str, wish: HeldOut, cards: Cards, fates: Fates, progress: Progress) -> None:
         self.format = format
+        self.progress = progress
         self.cards = cards
         self.fates = fates
         self.begin = 0
@@ -416,6 +417,7 @@ class _Kept:
         """The training rows of a unit."""
         self.begins[number] = self.begin
         for table in store.tables_of(shard_of(folder, number)):
+            self.progress("rows written", self.begin, len(self.cards))
             at = np.arange(self.begin, self.begin + table.num_rows)
             self.begin += table.num_rows
             fate = self.fates.of[at]

@@ -146,7 +146,7 @@ class Build(Stage):
         """Build one format with these settings."""
         from tunesmith.data.build import build_to
 
-        with job.progress(f"rows, {format}") as tell:
+        with job.progress(format) as tell:
             return build_to(
                 job.out,
                 tasks,
@@ -160,7 +160,7 @@ class Build(Stage):
                 cleaning=self.clean,
                 engine=self.engine,
                 workers=self.workers,
-                progress=lambda count, units: tell(count, None),
+                progress=lambda what, done, total: tell(done, total, what),
             )
 
     def _texts(self, seed: int) -> Iterator[str]:

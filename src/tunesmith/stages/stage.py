@@ -21,11 +21,11 @@ inside ``run``, so that checking a recipe takes no time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
@@ -34,8 +34,11 @@ from rich.progress import Progress as RichProgress
 
 from tunesmith.registry import Registry
 
-Progress = Callable[[int, int | None], None]
-"""Called with how much is done and how much there is, if that is known."""
+
+class Progress(Protocol):
+    """Called with how much is done, how much there is, if that is known, and of what, if that changes."""
+
+    def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
 
 
 class Settings(BaseModel):
@@ -82,20 +85,23 @@ class Job:
     def progress(self, text: str) -> Iterator[Progress]:
         """A bar with rate and time left, for work that counts itself; nothing where there is no terminal."""
         columns = (
-            TextColumn(f"      {text}"),
+            TextColumn("      {task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        began = time.monotonic()
+        shown, began = text, time.monotonic()
 
-        def tell(done: int, total: int | None) -> None:
+        def tell(done: int, total: int | None, what: str = "") -> None:
+            nonlocal shown, began
+            if what and f"{text}: {what}" != shown:
+                shown, began = f"{text}: {what}", time.monotonic()
             rate = done / max(1e-9, time.monotonic() - began)
-            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s")
+            bar.update(task, description=shown, completed=done, total=total, rate=f"{rate:,.0f}/s")
 
         with RichProgress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
-            task = bar.add_task("", total=None, rate="")
+            task = bar.add_task(text, total=None, rate="")
             yield tell
 
 

@@ -148,3 +148,25 @@ def test_seconds_tell_every_step(tmp_path: Path) -> None:
     assert set(summary.seconds) == {
         *("unicode", "empty", "quality", "near", "repeated", "read, render and write", "split", "write what is kept"),
     }
+
+
+def test_progress_is_told_of_every_part(tmp_path: Path) -> None:
+    told: dict[str, list[tuple[int, int | None]]] = {}
+    file = tmp_path / "chats.jsonl"
+    rows = [
+        {"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": "a"}]} for i in range(9)
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    exam = tmp_path / "exam.jsonl"
+    exam.write_text(json.dumps({"question": "How much is one and one?", "answer": "2 #### 2"}))
+    wish = {"near": True, "novelty": True, "diverse": {"rows": 2}, "leaks": {"sets": [str(exam)]}}
+    build_to(
+        tmp_path / "out",
+        [task_of(file)],
+        HeldOut(),
+        seed=1,
+        cleaning=Cleaning.model_validate(wish),
+        progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
+    )
+    assert list(told) == ["rows read", "near-duplicates", "novelty", "leaks", "diversity", "rows written"]
+    assert told["rows read"] == [(9, None)] and told["near-duplicates"] == [(band, 20) for band in range(20)]

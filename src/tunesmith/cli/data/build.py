@@ -56,9 +56,9 @@ def build(
     wish = HeldOut.load(held_out) if held_out else HeldOut()
     cleaning = _cleaning(clean or [])
     out.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("rows"), BarColumn(pulse_style="green"), TextColumn("{task.completed:,}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}"))
     with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("rows read", total=None)
         summary = build_to(
             out,
             tasks,
@@ -68,7 +68,7 @@ def build(
             cleaning=cleaning,
             engine=engine,
             workers=workers or os.cpu_count() or 1,
-            progress=lambda rows, units: bar.update(task, completed=rows),
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     typer.echo(summary.ledger.table())
     total = sum(summary.seconds.values())

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -151,14 +151,18 @@ def prints(texts: Iterable[str], bands: int = BANDS, values: int = VALUES) -> Pr
     return Prints(np.concatenate([np.zeros(0, np.uint32), *hashes]), offsets, np.concatenate(keys, axis=1))
 
 
-def duplicates(printed: Printed, threshold: float = THRESHOLD) -> NDArray[np.int64]:
-    """For each text its keeper: the first of all texts that it is connected with, which may be itself."""
+def duplicates(
+    printed: Printed, threshold: float = THRESHOLD, tell: Callable[[int], None] = lambda band: None
+) -> NDArray[np.int64]:
+    """For each text its keeper: the first of all texts that it is connected with, which may be itself. ``tell`` is
+    called with the number of each band."""
     keepers = np.arange(len(printed))
     sizes = printed.sizes()
     filled = np.flatnonzero(sizes)
     unlike = np.zeros(0, np.int64)
     """Pairs that were judged and are not the same, as one number each."""
     for band in range(printed.bands):
+        tell(band)
         keys = printed.keys(band)[filled]
         order = np.argsort(keys, kind="stable")
         rows, keys = filled[order], keys[order]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -20,6 +21,7 @@ from tunesmith.data.cards import Cards
 from tunesmith.data.clean.cleaning import Cleaning, Of
 from tunesmith.data.clean.near import Printed, duplicates
 from tunesmith.data.leaks import Audit, Report
+from tunesmith.data.progress import Progress, counted, silent
 from tunesmith.types import Conversation
 
 Mask = NDArray[np.bool_]
@@ -48,6 +50,7 @@ class Winnow:
     rows: Rows
     printed: Callable[[], Printed]
     seed: int
+    progress: Progress = silent
     leaks: Report | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -67,6 +70,12 @@ class Winnow:
                 self.seconds[name] = perf_counter() - began
                 yield from lost
 
+    def _of(self, mask: Mask, what: str) -> Iterator[tuple[int, Conversation]]:
+        return counted(self.rows(mask), self.progress, what, int(mask.sum()))
+
+    def _tell(self, what: str, done: int, *, total: int) -> None:
+        self.progress(what, done, total)
+
     def _repeated(self, train: Mask) -> list[Lost]:
         at = np.flatnonzero(train & ~self.cards.rows["rendered"])
         keys = digests(self.cards, self.cleaning.repeated.of)[at]
@@ -80,7 +89,9 @@ class Winnow:
 
     def _near(self, train: Mask, held: Mask) -> list[Lost]:
         plain = ~self.cards.rows["rendered"]
-        label = duplicates(self.printed(), self.cleaning.near.threshold)
+        printed = self.printed()
+        tell = partial(self._tell, "near-duplicates", total=printed.bands)
+        label = duplicates(printed, self.cleaning.near.threshold, tell)
         asked = np.full(len(label), -1)
         at = np.flatnonzero(held)[::-1]
         asked[label[at]] = at  # the first question of each group
@@ -104,7 +115,7 @@ class Winnow:
         kept: list[int] = []
         lost: list[tuple[int, int]] = []
         notes: dict[int, str] = {}
-        for i, row in self.rows(train & ~self.cards.rows["rendered"] & ~self.cards.rows["judged"]):
+        for i, row in self._of(train & ~self.cards.rows["rendered"] & ~self.cards.rows["judged"], "novelty"):
             like = novelty.add(question(row))
             if like is None:
                 kept.append(i)
@@ -121,7 +132,7 @@ class Winnow:
         wish = self.cleaning.leaks
         audit = Audit(evaluation_sets(wish.sets), ngrams=wish.ngrams, near=wish.near)
         notes: dict[int, str] = {}
-        for i, row in self.rows(train & ~self.cards.rows["judged"]):
+        for i, row in self._of(train & ~self.cards.rows["judged"], "leaks"):
             found = leak_of(row, audit, audit.kinds)
             if found is not None:
                 notes[i] = found
@@ -135,7 +146,7 @@ class Winnow:
 
         wish = self.cleaning.diverse
         mask = train & ~self.cards.rows["rendered"] & ~self.cards.rows["judged"]
-        points = vectors(question(row) for _, row in self.rows(mask))
+        points = vectors(question(row) for _, row in self._of(mask, "diversity"))
         choose = k_center if wish.by == "k_center" else by_clusters
         at = np.flatnonzero(mask)
         lost = np.delete(at, choose(points, wish.rows, self.seed))
