@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tunesmith.data import Task, draw_options, read
+from tunesmith.data import Task, draw_options, load_tasks, read
 from tunesmith.data.files import stream
 from tunesmith.errors import DataError
 from tunesmith.types import SetAside
@@ -187,3 +187,26 @@ def test_options_of_a_small_task() -> None:
 def test_set_aside_names_the_row(task_of: Make, tmp_path: Path) -> None:
     (row,) = read([task_of("rows.jsonl", '{"x": "a", "y": "1"}\nnot json\n')]).set_aside
     assert isinstance(row, SetAside) and str(row.source) == f"{tmp_path}/rows.jsonl:2"
+
+
+def test_rows_of_a_known_shape_under_other_names(tmp_path: Path) -> None:
+    """An explicit mapping, for every reader of rows: a column, or something deeper in the row."""
+    (tmp_path / "rows.csv").write_text("q,a\nWhat is 1 + 1?,2\n,3\n")
+    (tmp_path / "chats.jsonl").write_text(
+        '{"data": {"talk": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}}\n'
+        '{"data": {"other": 1}}\n'
+    )
+    head = "cluster: c\nlanguage: en\n"
+    (tmp_path / "a.yaml").write_text(
+        f"task: a\n{head}reader: prompt_completion\npath: rows.csv\nfields: {{prompt: q, completion: a}}\n"
+    )
+    (tmp_path / "b.yaml").write_text(
+        f"task: b\n{head}reader: messages\npath: chats.jsonl\nfields: {{messages: data.talk}}\n"
+    )
+    found = read(load_tasks(tmp_path))
+    said = {id: [[m.content for m in row.messages] for row in rows] for id, rows in found.conversations.items()}
+    assert said == {"a.en": [["What is 1 + 1?", "2"]], "b.en": [["Hi", "Hello"]]}
+    assert [row.reason for row in found.set_aside][1:] == [
+        "has no `data.talk`, which the task's `fields` takes for `messages`"
+    ]
+    assert len(found.set_aside) == 2

@@ -96,7 +96,12 @@ class Reader:
 
 READERS: Registry[Reader] = Registry("Reader")
 
-FILE_KEYS: dict[str, Key] = {"path": Key("path"), "licence": Key("text", required=False)}
+FILE_KEYS: dict[str, Key] = {
+    "path": Key("path"),
+    "licence": Key("text", required=False),
+    # For rows of the shape that a reader knows, under other names: {messages: data.dialogue}
+    "fields": Key("map", required=False),
+}
 
 
 def reader(
@@ -123,11 +128,13 @@ def row_reader(
 
     def register(of_row: OfRow) -> OfRow:
         def of_piece(piece: Piece, task: Task) -> Iterator[Found]:
+            # A reader that asks for `fields` itself makes its own use of them.
+            names = {} if "fields" in (keys or {}) else task.settings.get("fields", {})
             for row in piece.rows():
                 if isinstance(row, SetAside):
                     yield row
                 else:
-                    yield from _found(of_row, row, task)
+                    yield from _found(of_row, row, task, names)
 
         def read(task: Task) -> Iterator[Found]:
             for piece in pieces(task.settings["path"], kind):
@@ -155,11 +162,36 @@ def has(*keys: str, weight: int | None = None, any_of: Sequence[str] = (), witho
     return Sign(fits, says, len(keys) + bool(any_of) if weight is None else weight)
 
 
-def _found(of_row: OfRow, row: Row, task: Task) -> Iterator[Found]:
+def column(row: Mapping[str, Any], name: str) -> Any:
+    """What stands under a name; ``answers.text`` looks into a nested object."""
+    if name in row:
+        return row[name]
+    here: Any = row
+    for part in name.split("."):
+        if not isinstance(here, Mapping) or part not in here:
+            return None
+        here = here[part]
+    return here
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """A row with what stands under other names, or deeper in it, under the names that its reader knows."""
+    if not names or not isinstance(value, Mapping):
+        return value
+    out = dict(value)
+    for name, own in names.items():
+        found = column(value, own)
+        if found is None:
+            raise Unusable(f"has no `{own}`, which the task's `fields` takes for `{name}`")
+        out[name] = found
+    return out
+
+
+def _found(of_row: OfRow, row: Row, task: Task, names: Mapping[str, str]) -> Iterator[Found]:
     """What a row gives, with its source; or why it gives nothing."""
     source = row.source
     try:
-        for found in of_row(row.value, task):
+        for found in of_row(_renamed(row.value, names), task):
             if isinstance(found, SetAside):
                 yield replace(found, source=source, row=found.row or str(source))
             elif _is_unicode(found):

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.reader import Found, Key, Record, Sign, Unusable, Value, row_reader
+from tunesmith.data.reader import Found, Key, Record, Sign, Unusable, Value, column, row_reader
 from tunesmith.data.readers.shape import digest, shown
 from tunesmith.data.task import Task
 
@@ -33,14 +33,14 @@ def table(row: Any, task: Task) -> Iterator[Found]:
         raise Unusable(f"is {shown(row)}, wanted an object")
     wanted: Mapping[str, str] = task.settings.get("fields") or {name: name for name in row}
     fields: dict[str, Value] = {}
-    for name, column in wanted.items():
-        value = _text(_column(row, column))
+    for name, own in wanted.items():
+        value = _text(column(row, own))
         if value is not None:
             fields[name] = value
     about: dict[str, str] = {}
     for key in ("id", "group"):
         if key in task.settings:
-            found = _text(_column(row, task.settings[key]))
+            found = _text(column(row, task.settings[key]))
             if not isinstance(found, str) or not found.strip():
                 raise Unusable(f"the column {task.settings[key]!r} ({key}) is missing or empty")
             about[key] = found.strip()
@@ -48,18 +48,6 @@ def table(row: Any, task: Task) -> Iterator[Found]:
         raise Unusable("none of the wanted columns is there")
     id = about.get("id") or digest(json.dumps(fields, sort_keys=True, ensure_ascii=False))
     yield Record(id, fields, about.get("group", ""), raw=row if task.borrows else {})
-
-
-def _column(row: Mapping[str, Any], column: str) -> Any:
-    """A column by name; ``answers.text`` looks into a nested object."""
-    if column in row:
-        return row[column]
-    here: Any = row
-    for part in column.split("."):
-        if not isinstance(here, Mapping) or part not in here:
-            return None
-        here = here[part]
-    return here
 
 
 def _text(value: Any) -> Value | None:
