@@ -75,7 +75,7 @@ def kind_of(path: Path) -> str:
     close = nearest(suffix, known)
     raise DataError(
         f"{path}: files that end in {suffix or 'nothing'!r} are not known"
-        + (f"; did you mean {close!r}?" if close else "")
+        + (f"; did you mean {close!r}?" if close else ".")
         + f" Known: {', '.join(known)}, each also with .gz, .bz2, .xz or .zst."
     )
 
