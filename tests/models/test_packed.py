@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -24,8 +26,52 @@ SMALL = {
 LENGTHS = [7, 1, 40, 90, 3, 12, 90]
 
 
-def make(kind: str = "llama") -> PreTrainedModel:
-    return load_model(AutoConfig.for_model(kind, **SMALL), seed=1)
+OF_GPT2 = {"vocab_size": 61, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
+WINDOW = {"sliding_window": 6, "head_dim": 8}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {"head_dim": 16},
+    "llama (3)": {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 10000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        }
+    },
+    "qwen2": {},
+    "qwen3": {"head_dim": 16},
+    "mistral": {"sliding_window": 6},
+    "gemma": {"head_dim": 8},
+    "gemma2": WINDOW,
+    "gemma3_text": WINDOW,
+    "phi3": {"pad_token_id": 0},
+    "gpt2": OF_GPT2,
+    "gpt_neox": {},
+    "olmo2": {},
+    "olmo3": {},
+    "smollm3": {"pad_token_id": 0},
+    "granite": {"logits_scaling": 3.0},
+    "cohere": {"logit_scale": 0.25},
+    "glm4": {"head_dim": 8, "pad_token_id": 0},
+}
+"""Causal families that are trained packed."""
+APART: dict[str, dict[str, Any]] = {
+    "mixtral": {"num_local_experts": 4},
+    "bloom": {"vocab_size": 61, "hidden_size": 32, "n_layer": 2, "n_head": 4},
+    "falcon": {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "stablelm": {},
+    "mamba": {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2},
+}
+"""Families whose documents stand side by side."""
+OWN_NAMES = ("gpt2", "bloom", "falcon", "mamba")
+
+
+def make(family: str = "llama", fields: dict[str, Any] | None = None) -> PreTrainedModel:
+    kind = family.split()[0]
+    values = (fields or {}) if kind in OWN_NAMES else {**SMALL, **(fields or {})}
+    return load_model(AutoConfig.for_model(kind, **values), seed=1)
 
 
 def loss_and_grads(policy: Policy, documents: list[torch.Tensor], grain: int = 1) -> tuple[float, list[torch.Tensor]]:
@@ -44,17 +90,33 @@ def loss_and_grads(policy: Policy, documents: list[torch.Tensor], grain: int = 1
     return float(total.detach()), [p.grad.clone() for p in policy.model.parameters() if p.grad is not None]
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "mistral"])
-def test_packed_is_unpacked(kind: str) -> None:
+def same_together_and_alone(policy: Policy, lengths: list[int]) -> None:
+    """Loss and gradients of all documents together are the sums of those of each alone."""
+    policy.model.train(False)  # GPT-2 and others have dropout by default
     torch.manual_seed(0)
-    policy = Policy(make(kind))
-    documents = [torch.randint(61, (n,)) for n in LENGTHS]
-    packed_loss, packed_grads = loss_and_grads(policy, documents)
+    documents = [torch.randint(61, (n,)) for n in lengths]
+    together, grads = loss_and_grads(policy, documents)
     alone = [loss_and_grads(policy, [d]) for d in documents]
-    assert packed_loss == pytest.approx(sum(x for x, _ in alone), rel=1e-6)
-    for i, grad in enumerate(packed_grads):
-        summed = sum(grads[i] for _, grads in alone if grads)
-        assert (grad - summed).norm() <= 1e-5 * grad.norm()
+    assert together == pytest.approx(sum(x for x, _ in alone), rel=1e-6)
+    for i, grad in enumerate(grads):
+        summed = sum(parts[i] for _, parts in alone if parts)
+        assert (grad - summed).norm() <= 1e-5 * grad.norm() + 1e-6
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_is_unpacked(family: str) -> None:
+    policy = Policy(make(family, FAMILIES[family]))
+    policy.check()
+    assert policy.packs, policy.why
+    same_together_and_alone(policy, LENGTHS)
+
+
+@pytest.mark.parametrize("family", APART)
+def test_what_cannot_be_packed_stands_side_by_side(family: str) -> None:
+    policy = Policy(make(family, APART[family]))
+    policy.check()
+    assert not policy.packs and policy.why
+    same_together_and_alone(policy, [7, 40, 3, 12, 33])
 
 
 def test_spare_tokens_change_nothing() -> None:

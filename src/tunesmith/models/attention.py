@@ -243,6 +243,13 @@ def _unrepeat(x: Tensor, kv_heads: int) -> Tensor:
     return x.view(n, kv_heads, heads // kv_heads, size, width).sum(2)
 
 
+def _capped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float, scale: float, cap: float) -> Tensor:
+    """Attention whose scores have a soft limit (Gemma 2). Slots without a token look at themselves alone."""
+    scores = cap * torch.tanh((q @ k.mT) * scale / cap)
+    p = torch.softmax(scores.masked_fill(~mask, float("-inf")).float(), -1).to(q.dtype)
+    return nn.functional.dropout(p, dropout) @ v
+
+
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -261,12 +268,13 @@ def packed_attention(
             "This model has packed attention, which needs to know where documents end (packed=...). "
             'For generation load it with attention="sdpa".'
         )
-    if kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None or kwargs.get("position_bias") is not None:
+    if kwargs.get("s_aux") is not None or kwargs.get("position_bias") is not None:
         raise TrainError(f"{type(module).__name__} needs an attention that packed training does not know yet.")
+    cap = kwargs.get("softcap")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     q, k, v = (x.transpose(1, 2)[0] for x in (query, key, value))
     windowed = sliding_window is not None and max(packed.lengths) > sliding_window
-    if q.device.type == "cpu" and not dropout and not windowed and v.shape[-1] == q.shape[-1]:
+    if q.device.type == "cpu" and not dropout and not windowed and not cap and v.shape[-1] == q.shape[-1]:
         out = _PackedAttention.apply(q, k, v, packed, scale)  # type: ignore[no-untyped-call]
         return out[None], None
     parts = []
@@ -276,14 +284,11 @@ def packed_attention(
         if windowed and sliding_window is not None:
             i = torch.arange(g.size, device=q.device)
             mask = mask & (i[:, None] - i < sliding_window)
-        og = nn.functional.scaled_dot_product_attention(
-            qg,
-            _repeat(kg, q.shape[1]),
-            _repeat(vg, q.shape[1]),
-            attn_mask=mask,
-            dropout_p=dropout,
-            scale=scale,
-        )
+        kg, vg = _repeat(kg, q.shape[1]), _repeat(vg, q.shape[1])
+        if cap:
+            og = _capped(qg, kg, vg, mask, dropout, scale, float(cap))
+        else:
+            og = nn.functional.scaled_dot_product_attention(qg, kg, vg, attn_mask=mask, dropout_p=dropout, scale=scale)
         parts.append(_untile(og))
     return torch.cat(parts).index_select(0, packed.order)[None], None
 

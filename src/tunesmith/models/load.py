@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from tunesmith.errors import TrainError, nearest
+from tunesmith.models.attention import NAME
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -39,17 +41,27 @@ def load_config(source: ModelSource) -> PretrainedConfig:
         return source
     if isinstance(source, Mapping):
         return _config_of(source)
-    config: PretrainedConfig = AutoConfig.from_pretrained(source)
+    name, revision = _place(source)
+    with _plain_errors(name):
+        config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     return config
 
 
 def load_model(
-    source: ModelSource, *, seed: int = 0, dtype: torch.dtype = torch.float32, attention: str = "sdpa"
+    source: ModelSource, *, seed: int = 0, dtype: torch.dtype = torch.float32, attention: str | None = None
 ) -> PreTrainedModel:
     """Load weights from a folder or hub id, or make fresh ones from a configuration.
 
-    Fresh weights depend on the configuration and ``seed`` alone, not on what else drew random numbers.
+    Fresh weights depend on the configuration and ``seed`` alone, not on what else drew random numbers. ``attention``
+    is SDPA where the model knows it.
     """
+    if attention is None:
+        try:
+            return load_model(source, seed=seed, dtype=dtype, attention="sdpa")
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            return load_model(source, seed=seed, dtype=dtype, attention="eager")
     model: PreTrainedModel
     if isinstance(source, Mapping | PretrainedConfig):
         config = load_config(source)
@@ -60,14 +72,59 @@ def load_model(
         make = model
         moved: PreTrainedModel = make.to(dtype)
         return moved
+    name, revision = _place(source)
+    with _plain_errors(name):
+        # No code of a model's own is run, and no pickle is opened: both could do anything.
+        model = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=revision,
+            dtype=dtype,
+            attn_implementation=attention,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    return model
+
+
+def _place(source: str | Path) -> tuple[str, str]:
+    """A folder as it is; a name on the hub, and the revision that stands after its @ (``org/name@v1``)."""
     path = Path(source)
     looks_local = isinstance(source, Path) or path.is_absolute() or (os.sep in str(source) and path.parent.exists())
-    if looks_local and not (path / "config.json").exists():
-        near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else None
-        hint = f" Did you mean {path.parent / near}?" if near else ""
-        raise TrainError(f"{path} is not a model folder (no config.json in it).{hint}")
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation=attention)
-    return model
+    if path.is_dir() or looks_local:
+        if not (path / "config.json").exists():
+            near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else None
+            hint = f" Did you mean {path.parent / near}?" if near and near != path.name else ""
+            raise TrainError(f"{path} is not a model folder (no config.json in it).{hint}")
+        return str(source), "main"
+    name, _, revision = str(source).partition("@")
+    return name, revision or "main"
+
+
+@contextmanager
+def _plain_errors(name: str) -> Iterator[None]:
+    """What transformers says at length, in a line with the next step."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        text = str(error)
+        if "scaled_dot_product_attention" in text:
+            raise
+        if "trust_remote_code" in text or "custom code" in text:
+            raise TrainError(
+                f"{name} comes with Python code of its own, which is not run here. Use a model whose architecture "
+                "transformers knows."
+            ) from None
+        if "safetensors" in text:
+            raise TrainError(
+                f"{name} has no weights as safetensors; other files can run code when they are opened. Convert them: "
+                "load the model with transformers where you trust it, and save_pretrained it."
+            ) from None
+        if isinstance(error, OSError):
+            raise TrainError(
+                f"{name} is neither a folder with a model nor a model of the hub that can be reached: "
+                f"{text.splitlines()[0]}"
+            ) from None
+        raise
 
 
 def save_model(
@@ -83,7 +140,8 @@ def save_model(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     implementation = model.config._attn_implementation
-    model.set_attn_implementation("sdpa")
+    if implementation == NAME:  # ours is a way to train; it is not written into the folder
+        model.set_attn_implementation("eager")
     try:
         if stop_ids:
             stops = sorted(int(i) for i in stop_ids)
@@ -93,7 +151,8 @@ def save_model(
             model.generation_config = base
         model.save_pretrained(part)
     finally:
-        model.set_attn_implementation(implementation)
+        if implementation == NAME:
+            model.set_attn_implementation(implementation)
     if tokenizer_dir is not None:
         for name in TOKENIZER_FILES:
             file = Path(tokenizer_dir) / name

@@ -129,6 +129,11 @@ def train(
         weights = Weights(net, optimizer=settings.optimizer, dtype=dtype)
         optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
         notes: list[str] = []
+        if policy.why:
+            notes.append(
+                f"{type(net).__name__} is trained document beside document and not packed, which costs padding: "
+                f"{policy.why}"
+            )
         found = checkpoint.newest(out / "checkpoints", notes.append)
         start = 0
         history: list[float] = []

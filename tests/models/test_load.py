@@ -1,0 +1,87 @@
+"""Models by folder and by name: what is loaded, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from tunesmith.errors import TrainError
+from tunesmith.models.load import load_model, save_model
+from tunesmith.models.policy import Policy
+
+TINY = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_model(load_model(AutoConfig.for_model("llama", **TINY), seed=1), tmp_path / "tiny")
+
+
+def test_a_folder_comes_back_as_it_went(folder: Path) -> None:
+    model = load_model(folder)
+    fresh = load_model({"model_type": "llama", **TINY}, seed=1)
+    for (name, a), (other, b) in zip(model.named_parameters(), fresh.named_parameters(), strict=True):
+        assert name == other and torch.equal(a, b)
+
+
+def test_what_is_saved_says_nothing_of_how_it_was_trained(tmp_path: Path) -> None:
+    model = load_model(AutoConfig.for_model("gemma2", **TINY, head_dim=8), seed=1)
+    Policy(model)
+    saved = save_model(model, tmp_path / "gemma")
+    assert "tunesmith" not in (saved / "config.json").read_text()
+    again = Policy(load_model(saved))
+    again.check()
+    assert again.packs
+
+
+def test_a_name_that_is_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TrainError, match=r"tinny is not a model folder .* Did you mean .*/tiny\?"):
+        load_model(folder.parent / "tinny")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(TrainError, match="nobody/nothing is neither a folder with a model nor a model of the hub"):
+        load_model("nobody/nothing@v2")
+
+
+def test_code_of_a_models_own_is_not_run(folder: Path) -> None:
+    marker = folder.parent / "ran"
+    (folder / "own.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TrainError, match="comes with Python code of its own, which is not run here"):
+        load_model(folder)
+    assert not marker.exists()
+
+
+def test_pickled_weights_are_not_opened(folder: Path) -> None:
+    state = load_model(folder).state_dict()
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(TrainError, match="has no weights as safetensors"):
+        load_model(folder)
+
+
+def test_a_revision_stands_after_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunesmith.models import load
+
+    asked: dict[str, object] = {}
+
+    def from_pretrained(name: str, **settings: object) -> object:
+        asked.update(settings, name=name)
+        raise OSError("not reachable")
+
+    monkeypatch.setattr(load.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with pytest.raises(TrainError):
+        load_model("org/name@v1.0")
+    assert (asked["name"], asked["revision"], asked["trust_remote_code"]) == ("org/name", "v1.0", False)
