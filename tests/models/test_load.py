@@ -12,6 +12,7 @@ from transformers import AutoConfig
 from tunesmith.errors import TrainError
 from tunesmith.models.load import load_model, save_model
 from tunesmith.models.policy import Policy
+from tunesmith.models.vocabulary import extend
 
 TINY = {
     "vocab_size": 61,
@@ -85,3 +86,33 @@ def test_a_revision_stands_after_the_name(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(TrainError):
         load_model("org/name@v1.0")
     assert (asked["name"], asked["revision"], asked["trust_remote_code"]) == ("org/name", "v1.0", False)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_new_tokens_begin_at_the_mean(tied: bool) -> None:
+    model = load_model(AutoConfig.for_model("llama", **TINY, tie_word_embeddings=tied), seed=1)
+    before = model.get_input_embeddings().weight.detach().clone()
+    ids = torch.randint(61, (1, 9))
+    with torch.no_grad():
+        said = model(input_ids=ids).logits
+    extend(model, [61, 62, 63], seed=4)
+    rows, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    assert rows.shape[0] == head.shape[0] == model.config.vocab_size == 64
+    assert torch.equal(rows[:61], before) and (rows is head) == tied
+    assert torch.allclose(rows[61:], before.mean(0).expand(3, -1), atol=0.1 * float(before.std()))
+    assert not torch.equal(rows[61], rows[62])
+    with torch.no_grad():
+        assert torch.allclose(model(input_ids=ids).logits[..., :61], said, atol=1e-6)
+    again = load_model(AutoConfig.for_model("llama", **TINY, tie_word_embeddings=tied), seed=1)
+    extend(again, [61, 62, 63], seed=4)
+    assert torch.equal(again.get_input_embeddings().weight, rows)
+
+
+def test_reserved_rows_are_set_as_well() -> None:
+    """Many models have more rows than their tokenizer has tokens; a new token may fall on one never trained."""
+    model = load_model(AutoConfig.for_model("llama", **TINY), seed=1)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[60] = 0
+    extend(model, [60])
+    assert model.get_input_embeddings().num_embeddings == 61
+    assert float(model.get_input_embeddings().weight[60].abs().sum()) > 0

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from tunesmith import recipe
 from tunesmith.chat import ChatFormat
+from tunesmith.errors import TemplateRefused
+from tunesmith.models.load import load_model, save_model
 from tunesmith.stages import run as runner
 from tunesmith.stages.sft import Mixture
 from tunesmith.stages.stage import Job
@@ -104,3 +106,38 @@ def test_flans_rule() -> None:
     """30,000 examples of a set at most, and no set counts for more than 3,000."""
     shares = Mixture(cap=3000, most=30_000).of({"small": 300, "large": 30_000, "huge": 30_000}, {})
     assert shares == pytest.approx({"small": 300 / 6300, "large": 3000 / 6300, "huge": 3000 / 6300})
+
+
+BARE = """\
+name: bare
+stages:
+  build: {{kind: build, tasks: [{tasks}], held_out: {place}/held_out.yaml}}
+  tune: {{kind: sft, model: {base}, data: build, {chat} train: {{steps: 3, batch_tokens: 256, row_length: 256}}}}
+  eval: {{kind: eval, data: build, base: {base}, tuned: tune, max_new_tokens: 12}}
+result: tune
+"""
+
+
+def test_a_base_without_a_chat_template(tmp_path: Path, tasks: Path, tok: PreTrainedTokenizerFast) -> None:
+    """As a base comes from the hub: it is given a format, the tokens of the format, and rows for them."""
+    base = tmp_path / "base"
+    config = AutoConfig.for_model(
+        "llama", vocab_size=len(tok), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
+    )
+    save_model(load_model(config, seed=1), base)
+    tok.save_pretrained(base)
+    assert tok.chat_template is None
+
+    def go(chat: str) -> None:
+        text = BARE.format(tasks=tasks, place=tmp_path, base=base, chat=chat)
+        runner.run(recipe.parse(text), folder=tmp_path / "run", console=Console(file=io.StringIO()))
+
+    with pytest.raises(TemplateRefused, match="chat: chatml"):
+        go("")
+    go("chat: chatml,")
+    tuned = tmp_path / "run/tune/model"
+    model, words = AutoModelForCausalLM.from_pretrained(tuned), AutoTokenizer.from_pretrained(tuned)
+    assert model.get_input_embeddings().num_embeddings == len(words) == len(tok) + 2 == model.config.vocab_size
+    assert words.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False).startswith("<|im_start|>user")
+    assert words.convert_tokens_to_ids("<|im_end|>") == model.generation_config.eos_token_id
+    assert model.get_input_embeddings().weight[-2:].abs().sum() > 0

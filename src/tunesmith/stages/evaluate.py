@@ -47,12 +47,16 @@ class Evaluate(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.evals.suite import ask, ask_text, write_records
+        from tunesmith.models.vocabulary import extend
 
         build = job.inputs[self.data]
         fmt = training.open_format(training.model_folder(job.inputs[self.tuned]))
         records: list[Record] = []
         for name, stage in (("base", self.base), ("tuned", self.tuned)):
             model = open_model(job.inputs[stage])
+            # A base that knows nothing of the format's control tokens is asked in that format all the same.
+            rows_of_model: Any = model.get_input_embeddings()
+            extend(model, range(rows_of_model.num_embeddings, len(fmt.tok)))
             for shots in self.shots:
                 questions = rows.held_out(build, "instruction", shots)
                 with job.progress(f"{name}, {shots} examples shown") as tell:

@@ -90,6 +90,10 @@ class Sft(Stage):
         default="instruction",
         description="How tasks are put: as instructions, by the data set's name, or as bare input (the FLAN ablation).",
     )
+    chat: Literal["chatml", "zephyr", "tulu"] | None = Field(
+        default=None,
+        description="The chat format to give a base that has none; its control tokens are added. Default: its own.",
+    )
     rehearsal: float = Field(
         default=0.0,
         ge=0,
@@ -117,7 +121,7 @@ class Sft(Stage):
 def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[str, Any]:
     """The work of the stage, on conversations that are given; a curve gives it fewer."""
     base = training.model_folder(job.inputs[stage.model])
-    fmt = training.open_format(base)
+    fmt, tokenizer, new_ids = training.chat_format(job, base, stage.chat)
     clusters = {c.task: c.cluster for c in conversations}
     stores, aside = training.conversation_stores(job, fmt, stage.mixture.used(conversations), stage.train.row_length)
     counts = {task: len(store) for task, store in stores.items()}
@@ -129,7 +133,7 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
     if stage.rehearsal:
         shares = {**{task: (1 - stage.rehearsal) * share for task, share in shares.items()}, TEXT: stage.rehearsal}
     _say(job, stage, shares, means, {name: len(store) for name, store in stores.items()})
-    info = training.fit(job, str(base), "sft", stores, shares, stage.train, base, fmt)
+    info = training.fit(job, str(base), "sft", stores, shares, stage.train, tokenizer, fmt, new_ids)
     return {
         **info,
         "asked": shares,

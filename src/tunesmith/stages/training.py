@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, TemplateRefused
 from tunesmith.plan import TokenStore
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job
@@ -32,7 +32,25 @@ def open_format(folder: Path, chat: str | None = None) -> ChatFormat:
     from tunesmith.chat import ChatFormat
 
     tok = AutoTokenizer.from_pretrained(folder)
-    return ChatFormat.named(chat, tok) if chat else ChatFormat.from_tokenizer(tok)
+    if chat:
+        return ChatFormat.named(chat, tok)
+    if tok.chat_template is None:
+        raise TemplateRefused(f"The tokenizer of {folder} carries no chat template. Give it one of ours: chat: chatml")
+    return ChatFormat.from_tokenizer(tok)
+
+
+def chat_format(job: Job, base: Path, chat: str | None) -> tuple[ChatFormat, Path, list[int]]:
+    """The format to tune a base in, the folder of its tokenizer, and the tokens that are new to the base. A base that
+    brings no chat template is given one of ours."""
+    if chat is None:
+        return open_format(base), base, []
+    from transformers import AutoTokenizer
+
+    known = set(AutoTokenizer.from_pretrained(base).get_vocab().values())
+    fmt = open_format(base, chat)
+    folder = job.out / "tokenizer"
+    fmt.tok.save_pretrained(folder)
+    return fmt, folder, sorted(set(fmt.tok.get_vocab().values()) - known)
 
 
 def model_folder(stage: Path) -> Path:
@@ -116,6 +134,7 @@ def fit(
     settings: TrainSettings,
     tokenizer: Path,
     fmt: ChatFormat,
+    new_ids: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Train, and say what was trained."""
     from tunesmith.train.loop import train
@@ -133,6 +152,7 @@ def fit(
         job.out,
         tokenizer_dir=tokenizer,
         stop_ids=sorted(fmt.stop_ids),
+        new_ids=new_ids,
     )
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
     speed, padding = f"{result.tokens_per_second:,.0f} tokens/s", f"{100 * result.padding:.1f} % of the work on padding"

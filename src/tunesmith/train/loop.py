@@ -30,6 +30,7 @@ import torch
 from tunesmith.errors import CheckpointError, NonFiniteLoss, TrainError
 from tunesmith.models.load import ModelSource, load_config, load_model, save_model
 from tunesmith.models.policy import Policy
+from tunesmith.models.vocabulary import extend
 from tunesmith.plan import Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint
 from tunesmith.train.batch import Batch
@@ -82,6 +83,7 @@ def train(
     *,
     tokenizer_dir: str | Path | None = None,
     stop_ids: Sequence[int] = (),
+    new_ids: Sequence[int] = (),
     on_event: OnEvent | None = None,
     progress: bool = True,
 ) -> TrainResult:
@@ -90,7 +92,7 @@ def train(
     ``sources`` are mixed in the ``shares`` of documents that are asked for. Called again on the same folder it goes on
     from the newest whole checkpoint, or returns at once when the run is finished. SIGTERM and Ctrl-C save
     after the current step and then end the process as usual. Tokenizer files come from ``tokenizer_dir``, or
-    from the model's own folder.
+    from the model's own folder. ``new_ids`` are tokens that the model does not know yet.
     """
     keep_freed_memory()
     out = Path(out_dir)
@@ -109,6 +111,8 @@ def train(
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = compute_dtype(settings.precision, device)
         identity = _identity(model, objective, sources, shares, settings, dtype)
+        if new_ids:
+            identity["new_ids"] = sorted(map(int, new_ids))
         _same_run(out, identity)
         done = out / "result.json"
         if done.exists() and (out / "model" / "config.json").exists():
@@ -117,6 +121,7 @@ def train(
             tokenizer_dir = model
 
         net: Any = load_model(model, seed=seed_of(settings.seed, "weights"))
+        extend(net, new_ids, seed=seed_of(settings.seed, "new tokens"))
         net = net.to(device)
         biggest = max(int(store.ids.max()) for name, store in sources.items() if shares[name])
         if biggest >= net.get_input_embeddings().num_embeddings:
