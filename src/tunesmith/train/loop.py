@@ -166,7 +166,7 @@ def train(
             for note in notes:
                 log.say(note)
             for step in range(start, settings.steps):
-                lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay)
+                lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay, settings.schedule)
                 torch.manual_seed(seed_of(settings.seed, "step", step))
                 batches = [goal.batch(rows, sources, device) for rows in _cut(plan.batch(step), passes)]
                 try:

@@ -12,6 +12,7 @@ bfloat16 copy while the float32 vector remains the truth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from tunesmith.errors import CheckpointError
 
+Schedule = Literal["wsd", "linear", "cosine"]
 BETAS = (0.9, 0.95)
 EPS = 1e-8
 MUON_MOMENTUM = 0.95
@@ -212,8 +214,17 @@ def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.devi
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def rate_at(step: int, steps: int, lr: float, warmup: float, decay: float) -> float:
-    """The learning rate of ``step``: it rises over ``warmup``, stays, and falls to zero over ``decay``."""
+def rate_at(step: int, steps: int, lr: float, warmup: float, decay: float, schedule: Schedule = "wsd") -> float:
+    """The learning rate of ``step``. It rises over ``warmup``; then it
+
+    wsd       stays, and falls to zero over ``decay`` at the end;
+    linear    falls to zero over all that is left;
+    cosine    the same, along half a wave: slowly, fast, slowly.
+    """
     up = max(1, round(warmup * steps))
-    down = max(1, round(decay * steps))
-    return lr * min(1.0, (step + 1) / up, (steps - step) / down)
+    rising = (step + 1) / up
+    if schedule == "wsd":
+        return lr * min(1.0, rising, (steps - step) / max(1, round(decay * steps)))
+    left = (steps - step) / max(1, steps - up)
+    falling = left if schedule == "linear" else (1 - math.cos(math.pi * min(1.0, left))) / 2
+    return lr * min(1.0, rising, falling)

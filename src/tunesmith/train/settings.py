@@ -24,7 +24,10 @@ class TrainSettings(BaseModel):
     )
     lr: float = Field(1e-3, gt=0, description="Peak learning rate; 3e-4 is a good start for tuning.")
     warmup: float = Field(0.02, ge=0, le=1, description="Share of the steps in which the rate rises.")
-    decay: float = Field(0.4, ge=0, le=1, description="Share of the steps, at the end, in which it falls to zero.")
+    schedule: Literal["wsd", "linear", "cosine"] = Field(
+        "wsd", description="After the warm-up the rate stays and then falls (wsd), or falls from there on."
+    )
+    decay: float = Field(0.4, ge=0, le=1, description="For wsd: share of the steps, at the end, in which it falls.")
     optimizer: Literal["muon", "adamw"] = Field(
         "muon", description="muon: matrices by Muon, the rest by AdamW. adamw: everything by AdamW."
     )
