@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
+from tunesmith.errors import TrainError
 from tunesmith.models.attention import Packed
 from tunesmith.models.head import linear_cross_entropy
 from tunesmith.models.load import load_model
@@ -44,7 +45,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {"head_dim": 16},
     "mistral": {"sliding_window": 6},
     "gemma": {"head_dim": 8},
-    "gemma2": WINDOW,
+    # Weights so large that scores and logits reach their limits.
+    "gemma2": {**WINDOW, "attn_logit_softcapping": 1.0, "final_logit_softcapping": 5.0, "initializer_range": 0.3},
     "gemma3_text": WINDOW,
     "phi3": {"pad_token_id": 0},
     "gpt2": OF_GPT2,
@@ -101,6 +103,31 @@ def same_together_and_alone(policy: Policy, lengths: list[int]) -> None:
     for i, grad in enumerate(grads):
         summed = sum(parts[i] for _, parts in alone if parts)
         assert (grad - summed).norm() <= 1e-5 * grad.norm() + 1e-6
+
+
+def own_loss(model: PreTrainedModel, document: torch.Tensor) -> float:
+    """As transformers would say it."""
+    with torch.no_grad():
+        logits = model.train(False)(input_ids=document[None], use_cache=False).logits[0].float()
+    return float(nn.functional.cross_entropy(logits[:-1], document[1:], reduction="sum"))
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "mixtral", "bloom"])
+def test_the_loss_is_the_models_own(family: str) -> None:
+    model = make(family, {**FAMILIES, **APART}[family])
+    document = torch.arange(2, 40) % 61
+    wanted = own_loss(model, document)
+    policy = Policy(model)
+    policy.check()
+    loss, _ = loss_and_grads(policy, [document])
+    assert loss == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_model_that_says_something_else_is_refused() -> None:
+    policy = Policy(make())
+    policy._scale = 3.0  # as if its logits had a part that is not known here
+    with pytest.raises(TrainError, match=r"differ from its own.*cannot be trained packed either"):
+        policy.check()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
