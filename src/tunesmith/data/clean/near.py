@@ -168,15 +168,16 @@ def duplicates(
         rows, keys = filled[order], keys[order]
         begins = np.r_[True, keys[1:] != keys[:-1]][: len(keys)]
         of_run = rows[np.flatnonzero(begins)][np.cumsum(begins) - 1]
-        # Each text of a run is held against the first and the one before: n texts give 2n pairs, not n^2.
-        pairs = np.concatenate([np.c_[of_run, rows][~begins], np.c_[rows[:-1], rows[1:]][~begins[1:]]])
-        pairs = pairs[keepers[pairs[:, 0]] != keepers[pairs[:, 1]]]
-        pairs = pairs[_may_be(sizes[pairs[:, 0]], sizes[pairs[:, 1]], threshold)]
-        codes = np.setdiff1d(pairs[:, 0] * len(keepers) + pairs[:, 1], unlike)
-        pairs = np.stack(np.divmod(codes, len(keepers)), axis=1)
-        same = np.array([jaccard(printed.of(a), printed.of(b)) >= threshold for a, b in pairs.tolist()], bool)
-        unlike = np.union1d(unlike, codes[~same])
-        keepers = _join(keepers, pairs[same])
+        # Each text of a run is held against the first, and what is unlike that against the one before: n texts give
+        # 2n pairs at most, not n^2.
+        for pairs in (np.c_[of_run, rows][~begins], np.c_[rows[:-1], rows[1:]][~begins[1:]]):
+            apart = pairs[keepers[pairs[:, 0]] != keepers[pairs[:, 1]]]
+            apart = apart[_may_be(sizes[apart[:, 0]], sizes[apart[:, 1]], threshold)]
+            codes = np.setdiff1d(apart[:, 0] * len(keepers) + apart[:, 1], unlike)
+            apart = np.stack(np.divmod(codes, len(keepers)), axis=1)
+            same = np.array([jaccard(printed.of(a), printed.of(b)) >= threshold for a, b in apart.tolist()], bool)
+            unlike = np.union1d(unlike, codes[~same])
+            keepers = _join(keepers, apart[same])
     return keepers
 
 
