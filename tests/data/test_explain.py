@@ -130,3 +130,13 @@ def test_the_card_counts_what_is_there(out: Path) -> None:
 )
 def test_verbs_and_nouns(text: str, expected: tuple[str, str] | None) -> None:
     assert verb_noun(text) == expected
+
+
+def test_a_second_build_in_the_folder_leaves_nothing_of_the_first(out: Path, world: list[Task]) -> None:
+    """The first had comparisons and a card; the second has neither, and its manifest is of what it wrote."""
+    write(out)
+    build_to(out, world, WISH, seed=1)
+    assert manifest.changed(out) == []
+    assert not list(out.glob("compared.*")) and not list(out.glob("card.*"))
+    write(out)
+    assert manifest.changed(out) == []

@@ -294,9 +294,8 @@ def _work_folder(out: Path, orders: Orders) -> Path:
 
 
 def _stamp(task: Task) -> list[tuple[str, int, int]]:
-    """The files that a task reads, by size and time."""
-    paths = [value for value in task.settings.values() if isinstance(value, Path) and value.is_file()]
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    """The files that a task is made of, by size and time."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in manifest.files_of(task)]
 
 
 def _write(
@@ -313,9 +312,10 @@ def _write(
 ) -> Summary:
     """All files of a build, from the shards of its workers."""
     kept = _Kept(orders.format, orders.wish, cards, fates, progress)
+    for path in [*_written(out, orders.format), manifest.path_of(out, orders.format)]:
+        path.unlink(missing_ok=True)  # of an earlier build, which may have written more than this one will
     train = out / f"train.{orders.format}"
-    shutil.rmtree(train, ignore_errors=True)
-    train.mkdir(parents=True)
+    train.mkdir(parents=True, exist_ok=True)
     tables = (table for done in dones for table in kept.shard(folder, done.number))
     shown = _Shots(tasks, orders, fates, few_shot.shots, []) if few_shot else None
     _write_parts(train, (shown.among(table, few_shot.share) for table in tables) if shown and few_shot else tables)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tunesmith.data import store
 from tunesmith.data.detect import detect, task_of
 from tunesmith.data.examples import placed
+from tunesmith.data.files import files_in
 from tunesmith.data.leaks import Item, item_of
 from tunesmith.data.reader import READERS, Record
 from tunesmith.data.task import Task
@@ -24,8 +25,7 @@ def items(place: str | Path) -> list[Item]:
     path = Path(place).expanduser()
     if not path.exists():
         raise DataError(f"{path}: the evaluation set does not exist. Name a file or a folder of files.")
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    found = [item for file in files for item in _of_file(file)]
+    found = [item for file in files_in(path) for item in _of_file(file)]
     if not found:
         raise DataError(f"{path}: no row of the evaluation set can be read.")
     return found
@@ -50,7 +50,7 @@ def training_items(places: Iterable[str | Path]) -> Iterator[Item]:
         if built:
             yield from map(item_of, store.conversations(*built))
             continue
-        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        for file in files_in(path):
             yield from _of_file(file)
 
 

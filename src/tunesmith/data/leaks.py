@@ -41,6 +41,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith.data import rolling
 from tunesmith.errors import DataError, UnknownName, counted
 from tunesmith.types import Comparison, Conversation, Message, SetAside, Source
 
@@ -317,11 +318,9 @@ def _excerpt(texts: Iterable[str], start: int, stop: int) -> str:
     return " ".join(out)[:SHOWN]
 
 
-# Words to n-grams, as 64-bit numbers: a polynomial of the words' hashes, of which any window is a difference of two
-# running sums. Hashes are fixed by the words alone, so that every process and every machine finds the same. That two
-# windows of other words share a hash is to be expected once in 10^4 audits of 10 M rows; it is not looked for.
+# Words to n-grams, as 64-bit numbers (``rolling``) of the words' hashes. That two windows of other words share a hash
+# is to be expected once in 10^4 audits of 10 M rows; it is not looked for.
 
-_BASE = 0x9E3779B97F4A7C15 | 1
 _UNKNOWN, _END = 0, 1
 """A word that is in no evaluation set, so that no window over it can match; the end of a text."""
 _FIRST = 2
@@ -329,40 +328,6 @@ _FIRST = 2
 
 def _word_hash(word: str) -> int:
     return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-class _Powers:
-    """The powers of the base and of its inverse modulo 2^64, for texts up to a length that grows as needed."""
-
-    def __init__(self) -> None:
-        self.up: NDArray[np.uint64] = np.ones(0, np.uint64)
-        self.down = self.up
-
-    def reach(self, length: int) -> None:
-        if length <= len(self.up):
-            return
-        size = 1 << max(12, length.bit_length())
-        for name, base in (("up", _BASE), ("down", pow(_BASE, -1, 1 << 64))):
-            factors = np.full(size, base, np.uint64)
-            factors[0] = 1
-            setattr(self, name, np.cumprod(factors, dtype=np.uint64))
-
-
-_POWERS = _Powers()
-
-
-def _sums(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    _POWERS.reach(len(hashes) + 1)
-    sums = np.zeros(len(hashes) + 1, np.uint64)
-    np.cumsum(hashes * _POWERS.up[: len(hashes)], out=sums[1:])
-    return sums
-
-
-def _windows(sums: NDArray[np.uint64], width: int) -> NDArray[np.uint64]:
-    """The hash of every window of ``width`` words."""
-    count = max(len(sums) - width, 0)
-    windows: NDArray[np.uint64] = (sums[width:] - sums[:count]) * _POWERS.down[:count]
-    return windows
 
 
 class _Part(NamedTuple):
@@ -548,12 +513,12 @@ class Audit:
         """All windows of the evaluation sets that a row can match."""
         held = self._held
         ends, alone = (np.append(0, np.cumsum(x)) for x in (held.tokens == _END, held.alone))
-        sums = _sums(held.hashes[held.tokens])
+        sums = rolling.sums(held.hashes[held.tokens])
         parts = []
         for n in self.ngrams:
             has = np.zeros(len(held.items), np.bool_)
             for width, wide in ((n, False), (2 * n, True)):
-                windows = _windows(sums, width)
+                windows = rolling.windows(sums, width)
                 whole = ends[width:] == ends[: len(windows)]
                 mostly = 2 * (alone[width:] - alone[: len(windows)]) > width
                 places = np.flatnonzero(whole & (mostly == wide))
@@ -561,7 +526,7 @@ class Audit:
                 parts.append(_Part(*self._thinned(windows[places], places, f"{n}-gram"), width, n))
             for item in np.flatnonzero(~has):
                 self._too_short[self._sets[held.set_of[item]]][f"{n}-gram"] += 1
-        windows = _windows(sums, SHINGLE)
+        windows = rolling.windows(sums, SHINGLE)
         places = np.flatnonzero((held.turn_at[: len(windows)] >= 0) & (ends[SHINGLE:] == ends[: len(windows)]))
         parts.append(_Part(windows[places], places, SHINGLE, 0))
         return [part for part in parts if len(part.places)]
@@ -598,8 +563,8 @@ class Audit:
         exact = self._by_exact(row, tokens, stops)
         leaks += exact.values()
 
-        sums = _sums(self._held.hashes[tokens])
-        windows = [_windows(sums, width) for width in self._widths]
+        sums = rolling.sums(self._held.hashes[tokens])
+        windows = [rolling.windows(sums, width) for width in self._widths]
         at, key = self._index.find(np.concatenate(windows)) if windows else (tokens[:0], tokens[:0])
         if len(at):
             firsts = np.cumsum([0, *(len(w) for w in windows)])

@@ -20,7 +20,7 @@ from tunesmith.data.cards import hash64
 from tunesmith.data.examples import Read, read
 from tunesmith.data.promptsource import Borrowed
 from tunesmith.data.task import Task
-from tunesmith.data.template import Said, Template, Unrenderable
+from tunesmith.data.template import Said, Template, Unrenderable, fields_of
 from tunesmith.errors import DataError, counted
 from tunesmith.registry import Registry
 from tunesmith.types import Example, Source
@@ -142,14 +142,15 @@ def table(findings: Iterable[Finding]) -> str:
 @TEMPLATE_CHECKS.add("target_in_prompt")
 def target_in_prompt(trial: Trial) -> Iterator[Finding]:
     """The answer stands in the prompt: all fields that the answer shows, the prompt shows too."""
-    leaked = trial.of_target & trial.of_prompt
-    if leaked and trial.of_target <= trial.of_prompt:
-        # An answer that is chosen or cut by another field ("the first option, if the label is 0") gives nothing away.
-        given = [(e, s) for e, s in trial.said if _inside(s.messages[-1].content, _asked(s))]
-        if len(given) == len(trial.said) and _only_field(trial, leaked):
-            names = ", ".join(f"`{name}`" for name in sorted(leaked))
-            what = f"the prompt shows {names}, which is the answer"
-            yield _of(trial, "target_in_prompt", what, len(given), given[0][0])
+    if len(trial.of_target) != 1 or not trial.of_target <= trial.of_prompt:
+        return
+    (name,) = trial.of_target
+    # An answer that is chosen or cut by another field ("the first option, if the label is 0") gives nothing away.
+    values = [(str((e.raw or e.fields).get(name, "")).strip(), s) for e, s in trial.said]
+    whole = all(s.messages[-1].content == value for value, s in values[:20])
+    if whole and all(_inside(s.messages[-1].content, _asked(s)) for _, s in trial.said):
+        what = f"the prompt shows `{name}`, which is the answer"
+        yield _of(trial, "target_in_prompt", what, len(trial.said), trial.said[0][0])
 
 
 @TEMPLATE_CHECKS.add("field_missing")
@@ -165,7 +166,7 @@ def field_missing(trial: Trial) -> Iterator[Finding]:
 def field_unused(trial: Trial) -> Iterator[Finding]:
     """The template asks without a field that the task names as its input."""
     if trial.template.kind in ("plain", "options") and not isinstance(trial.template, Borrowed):
-        used = {name for turn in trial.template.messages[:-1] for name in _names(turn.text)}
+        used = {name for turn in trial.template.messages[:-1] for name in fields_of(turn.text)}
         # A reader may give a field in other forms too ("cow", "the cow"): what counts is what comes out.
         lost = [
             name
@@ -174,7 +175,7 @@ def field_unused(trial: Trial) -> Iterator[Finding]:
             and 2 * sum(_inside(e.fields.get(name, ""), _asked(s)) for e, s in trial.said) < len(trial.said)
         ]
         # A target that is about another field than the answer makes another task, with inputs of its own.
-        if lost and trial.task.answer in _names(trial.template.target):
+        if lost and trial.task.answer in fields_of(trial.template.target):
             names = ", ".join(f"`{name}`" for name in lost)
             yield _of(trial, "field_unused", f"does not show {names}, an input of the task", len(trial.examples))
 
@@ -321,21 +322,6 @@ def _put(template: Template, example: Example, task: Task) -> Said | None:
         return template.put(example, task)
     except Unrenderable:
         return None
-
-
-def _only_field(trial: Trial, leaked: frozenset[str]) -> bool:
-    """The answer is what these fields say, and nothing of other fields decides which of them."""
-    for example, said in trial.said[:20]:
-        values = {str((example.raw or example.fields).get(name, "")).strip() for name in leaked}
-        if said.messages[-1].content not in values and len(leaked) == 1:
-            return False
-    return len(leaked) == 1
-
-
-def _names(text: str) -> set[str]:
-    from tunesmith.data.template import fields_of
-
-    return fields_of(text)
 
 
 def _asked(said: Said) -> str:

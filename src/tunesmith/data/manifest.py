@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tunesmith
+from tunesmith.data.files import files_in
 from tunesmith.data.task import Task
 from tunesmith.errors import DataError
 
@@ -73,8 +74,7 @@ def files_of(task: Task) -> list[Path]:
     paths = [Path(task.source.file)] if task.source.file else []
     paths += [Path(template.source.file) for template in task.templates if template.source.file]
     paths += [value for value in task.settings.values() if isinstance(value, Path)]
-    inside = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
-    return list(dict.fromkeys(path for some in inside for path in some if path.is_file()))
+    return list(dict.fromkeys(file for path in paths for file in files_in(path)))
 
 
 def _task(task: Task) -> dict[str, Any]:

@@ -106,16 +106,18 @@ class Build(Stage):
         return HeldOut.load(HERE / "held_out.yaml" if named == LITTLE_WORLD else Path(named).expanduser())
 
     def files(self) -> list[Path]:
+        from tunesmith.data.files import files_in
+        from tunesmith.data.manifest import files_of
+
         places = [
             Path(place).expanduser()
             for place in (*self.tasks, *self.texts, self.held_out or LITTLE_WORLD, *self.clean.leaks.sets)
             if place != LITTLE_WORLD
         ]
-        inside = [sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place] for place in places]
         own = [place for place in self.tasks if place != LITTLE_WORLD]
-        read = [v for task in load_tasks_of(own) for v in task.settings.values() if isinstance(v, Path)] if own else []
-        files = [p for path in read for p in (sorted(path.rglob("*")) if path.is_dir() else [path]) if p.is_file()]
-        return list(dict.fromkeys([*(file for files in inside for file in files), *files]))
+        tasks = load_tasks_of(own) if own else []
+        named = [file for place in places for file in (files_in(place) or [place])]
+        return list(dict.fromkeys([*named, *(file for task in tasks for file in files_of(task))]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data import datacard

@@ -32,6 +32,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith.data.rolling import BASE, stretches, sums
+
 SIZE = 5
 BANDS = 20
 VALUES = 6
@@ -40,7 +42,6 @@ THRESHOLD = 0.8
 _AT_ONCE = 1 << 18
 """Letters that are looked at together, and values of the matrix of shingles by permutations: they fit in the cache."""
 _NO_SHINGLE = np.uint32(0xFFFFFFFF)
-_BASE = 0x9E3779B97F4A7C15
 _SINGLE = (
     *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF)),  # Thai and Lao, Burmese, Khmer
     *((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)),  # kana, Han
@@ -264,10 +265,7 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int6
     before = np.r_[False, inside[:-1]]
     starts = np.flatnonzero((inside & ~before) | single)
     ends = np.flatnonzero((inside & ~np.r_[inside[1:], False]) | single) + 1
-    powers, inverses = _powers(max(_AT_ONCE, len(letters)))
-    running = np.zeros(len(letters) + 1, np.uint64)
-    np.cumsum(letters * powers[: len(letters)], out=running[1:])
-    words = _mixed((running[ends] - running[starts]) * inverses[starts])
+    words = _mixed(stretches(sums(letters), starts, ends))
 
     of_text = np.cumsum([0, *(len(text) + 1 for text in texts)])
     first = np.searchsorted(starts, of_text)  # the first word of each text
@@ -327,7 +325,7 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values
 
 
-_SHINGLE = np.array([pow(_BASE, n + 1, 1 << 64) for n in range(SIZE)], np.uint64)
+_SHINGLE = np.array([pow(BASE, n + 1, 1 << 64) for n in range(SIZE)], np.uint64)
 
 
 @cache
@@ -339,16 +337,6 @@ def _kinds() -> NDArray[np.uint8]:
         part = kinds[first : last + 1]
         part[part == 1] = 2
     return kinds
-
-
-@cache
-def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The powers of the base, and those of its inverse."""
-    every = [np.full(count, base, np.uint64) for base in (_BASE, pow(_BASE, -1, 1 << 64))]
-    for values in every:
-        values[0] = 1
-        np.multiply.accumulate(values, out=values)
-    return every[0], every[1]
 
 
 def _shingles_file(path: Path) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -73,9 +72,6 @@ class Winnow:
     def _of(self, mask: Mask, what: str) -> Iterator[tuple[int, Conversation]]:
         return counted(self.rows(mask), self.progress, what, int(mask.sum()))
 
-    def _tell(self, what: str, done: int, *, total: int) -> None:
-        self.progress(what, done, total)
-
     def _repeated(self, train: Mask) -> list[Lost]:
         at = np.flatnonzero(train & ~self.cards.rows["rendered"])
         keys = digests(self.cards, self.cleaning.repeated.of)[at]
@@ -90,8 +86,9 @@ class Winnow:
     def _near(self, train: Mask, held: Mask) -> list[Lost]:
         plain = ~self.cards.rows["rendered"]
         printed = self.printed()
-        tell = partial(self._tell, "near-duplicates", total=printed.bands)
-        label = duplicates(printed, self.cleaning.near.threshold, tell)
+        label = duplicates(
+            printed, self.cleaning.near.threshold, lambda band: self.progress("near-duplicates", band, printed.bands)
+        )
         asked = np.full(len(label), -1)
         at = np.flatnonzero(held)[::-1]
         asked[label[at]] = at  # the first question of each group

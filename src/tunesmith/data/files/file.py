@@ -108,6 +108,24 @@ def grouped(kind: str, path: Path, items: Iterable[tuple[int, Any, int]]) -> Ite
         yield Piece(kind, str(path), first, content)
 
 
+def text_lines(piece: Piece) -> Iterator[tuple[Source, str] | SetAside]:
+    """The lines of a piece of a text file, decoded; or why a line has no text."""
+    for number, raw in piece.content:
+        source = Source(piece.path, number)
+        if isinstance(raw, str):
+            yield aside(source, raw)
+            continue
+        try:
+            yield source, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            yield aside(source, f"is not UTF-8 (byte {error.start + 1} is 0x{raw[error.start]:02x})")
+
+
+def files_in(path: Path) -> list[Path]:
+    """A file, or all files of a folder, by name."""
+    return [p for p in (sorted(path.rglob("*")) if path.is_dir() else [path]) if p.is_file()]
+
+
 def aside(source: Source, reason: str) -> SetAside:
     """A row that cannot be read, named by its place."""
     return SetAside(str(source), reason, source)

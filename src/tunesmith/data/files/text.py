@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.data.files.file import FILES, Kind, Piece, Row, aside, grouped
+from tunesmith.data.files.file import FILES, Kind, Piece, Row, grouped, text_lines
 from tunesmith.data.files.stream import lines
-from tunesmith.types import SetAside, Source
+from tunesmith.types import SetAside
 
 
 def split(path: Path) -> Iterator[Piece]:
@@ -15,18 +15,13 @@ def split(path: Path) -> Iterator[Piece]:
 
 
 def parse(piece: Piece) -> Iterator[Row | SetAside]:
-    for number, raw in piece.content:
-        source = Source(piece.path, number)
-        if isinstance(raw, str):
-            yield aside(source, raw)
+    for found in text_lines(piece):
+        if isinstance(found, SetAside):
+            yield found
             continue
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            yield aside(source, f"is not UTF-8 (byte {error.start + 1} is 0x{raw[error.start]:02x})")
-            continue
+        source, line = found
         if line.strip():
-            yield Row(line, source)
+            yield Row(line.rstrip("\r\n"), source)
 
 
 FILES.add("text")(Kind((".txt", ".text", ".md"), split, parse))
