@@ -4,8 +4,9 @@
 
 The rows are those of the T0 mixture as conversations, again and again with a number before the question, in one file
 of JSON lines. They are built end to end (read, cleaned, split, proven, written) twice: a tenth, and all. ``--every``
-switches on every step that looks at one row, and near-duplicates. Each build is a process of its own, so that its peak
-memory is its own; that of the largest worker is told beside it. The last line is one JSON object.
+switches on all steps that look at one row but `self_instruct`, which is for rows that a model made up, and
+near-duplicates. Each build is a process of its own, so that its peak memory is its own; that of the largest worker is
+told beside it. The last line is one JSON object.
 """
 
 from __future__ import annotations
