@@ -1,9 +1,9 @@
 """How fast a small model is tuned on CPU: tunesmith and TRL, the same model, rows and loss.
 
-    python benchmarks/train_cpu.py [--turns 3] [--steps 4] [--peer-python .venv-peers/bin/python]
+    python benchmarks/train_cpu.py [--size 13m|110m] [--turns 3] [--steps 4] [--peer-python .venv-peers/bin/python]
 
-A Llama of 13M parameters with a vocabulary of 32k starts from the same weights on both sides and learns the answers of
-T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own loop, packing and default attention:
+A Llama of 13M or 110M parameters with a vocabulary of 32k starts from the same weights on both sides and learns the
+answers of T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own loop, packing and default attention:
 
 - tunesmith: `train(..., "sft", ...)`;
 - TRL: `SFTTrainer` with packing, assistant-only loss and no gradient checkpointing (it would be slower).
@@ -32,17 +32,25 @@ from typing import Any
 
 from encode import GENERATION, ROOT, gpt2_style, t0_conversations
 
-MODEL = {
-    "model_type": "llama",
-    "vocab_size": 32_000,
-    "hidden_size": 256,
-    "intermediate_size": 688,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 8,
-    "max_position_embeddings": 1024,
-    "tie_word_embeddings": True,
-}
+SHAPES = {"13m": (256, 688, 6, 8), "110m": (768, 2048, 12, 12)}
+"""Width, inner width, layers and heads of a Llama."""
+
+
+def model(size: str) -> dict[str, Any]:
+    width, inner, layers, heads = SHAPES[size]
+    return {
+        "model_type": "llama",
+        "vocab_size": 32_000,
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": True,
+    }
+
+
 LENGTH = 1024
 ROWS_A_STEP = 4
 COMPARED = 24
@@ -275,7 +283,7 @@ class Setting:
             self.process = None
 
 
-def prepare(folder: Path, rows: int) -> None:
+def prepare(folder: Path, rows: int, size: str) -> None:
     """Conversations, tokenizer and the weights that both sides start from."""
     from transformers.utils import logging
 
@@ -285,9 +293,9 @@ def prepare(folder: Path, rows: int) -> None:
     found = t0_conversations(max(rows, 12_000))
     with (folder / "rows.jsonl").open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(c) + "\n" for c in found[:rows])
-    load_model(MODEL, seed=0).save_pretrained(folder)
+    load_model(model(size), seed=0).save_pretrained(folder)
     # 31,998 and the two delimiters of ChatML.
-    tok = gpt2_style((m["content"] for c in found[:12_000] for m in c), MODEL["vocab_size"] - 2)
+    tok = gpt2_style((m["content"] for c in found[:12_000] for m in c), model(size)["vocab_size"] - 2)
     tok.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tok.save_pretrained(folder)
 
@@ -295,6 +303,7 @@ def prepare(folder: Path, rows: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1500, help="conversations to train on")
+    parser.add_argument("--size", choices=SHAPES, default="13m")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn; the first is not counted")
     parser.add_argument("--peer-python", default=str(ROOT / ".venv-peers/bin/python"))
@@ -307,7 +316,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         print("making the tokenizer and the model ...", flush=True)
-        prepare(Path(name), args.rows)
+        prepare(Path(name), args.rows, args.size)
 
         def setting(side: str, precision: str, rows_at_once: int) -> Setting:
             python = sys.executable if side == "tunesmith" else args.peer_python
@@ -346,7 +355,7 @@ def main() -> None:
         "trl_peak_mb": round(peer.peak_mb),
         "memory_ratio": round(fast.peak_mb / peer.peak_mb, 2),
         "loss": {"tunesmith": losses[0]["loss"], "trl": losses[1]["loss"], "difference": difference},
-        "settings": {"model": MODEL, "max_length": LENGTH, "rows_a_step": ROWS_A_STEP, "optimizer": "adamw"},
+        "settings": {"model": model(args.size), "max_length": LENGTH, "rows_a_step": ROWS_A_STEP, "optimizer": "adamw"},
         "counted": [str(fast), str(peer)],
         "tried": {str(s): {"tokens_per_s": round(s.rate), "peak_mb": round(s.peak_mb)} for s in ours + theirs},
         "turns": args.turns,

@@ -24,17 +24,18 @@ _GRAIN = 32
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, cap: float) -> Tensor:
-        wants_grad = any(ctx.needs_input_grad[:3])
+        of_hidden, of_weight, of_bias, *_ = ctx.needs_input_grad  # a frozen output layer needs no gradient
+        wants_grad = of_hidden or of_weight or of_bias
         exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-        d_weight = torch.zeros_like(weight, dtype=exact) if wants_grad else None
-        d_bias = torch.zeros_like(bias, dtype=exact) if wants_grad and bias is not None else None
+        d_weight = torch.zeros_like(weight, dtype=exact) if of_weight else None
+        d_bias = torch.zeros_like(bias, dtype=exact) if of_bias and bias is not None else None
         rows = hidden.shape[0]
         chunk = max(64, _CHUNK_BYTES // (4 * weight.shape[0]) // _GRAIN * _GRAIN)
         spare = -rows % _GRAIN
         if spare:
             hidden, targets = (torch.cat((x, x.new_zeros(spare, *x.shape[1:]))) for x in (hidden, targets))
-        d_hidden = torch.empty_like(hidden) if wants_grad else None
+        d_hidden = torch.empty_like(hidden) if of_hidden else None
         for a in range(0, hidden.shape[0], chunk):
             h, t = hidden[a : a + chunk], targets[a : a + chunk, None]
             real = min(chunk, rows - a)
@@ -47,7 +48,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             # log of the partition function by way of the largest probability, which is never tiny. Softmax is the
             # fastest pass over the logits that there is on CPU, and its result is the gradient.
             total += (largest - p.amax(-1, keepdim=True).log_() - chosen)[:real].sum(dtype=torch.float64)
-            if d_hidden is None or d_weight is None:
+            if not wants_grad:
                 continue
             p.scatter_add_(1, t, torch.full_like(t, -1, dtype=exact))
             p[real:] = 0
@@ -56,7 +57,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if d_bias is not None:
                 d_bias += p.sum(0)
             p = p.to(hidden.dtype)
-            torch.mm(p, weight, out=d_hidden[a : a + chunk])
+            if d_hidden is not None:
+                torch.mm(p, weight, out=d_hidden[a : a + chunk])
+            if d_weight is None:
+                continue
             if d_weight.dtype == p.dtype:
                 d_weight.addmm_(p.t(), h)
             else:
@@ -72,8 +76,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         d_hidden, d_weight, d_bias = ctx.saved_tensors
         weight_dtype, bias_dtype = ctx.dtypes
         return (
-            d_hidden * grad.to(d_hidden.dtype),
-            d_weight.mul_(grad).to(weight_dtype),
+            None if d_hidden is None else d_hidden * grad.to(d_hidden.dtype),
+            None if d_weight is None else d_weight.mul_(grad).to(weight_dtype),
             None if d_bias is None else d_bias.mul_(grad).to(bias_dtype),
             None,
             None,

@@ -48,12 +48,12 @@ def load_config(source: ModelSource) -> PretrainedConfig:
 
 
 def load_model(
-    source: ModelSource, *, seed: int = 0, dtype: torch.dtype = torch.float32, attention: str | None = None
+    source: ModelSource, *, seed: int = 0, dtype: torch.dtype | None = torch.float32, attention: str | None = None
 ) -> PreTrainedModel:
     """Load weights from a folder or hub id, or make fresh ones from a configuration.
 
-    Fresh weights depend on the configuration and ``seed`` alone, not on what else drew random numbers. ``attention``
-    is SDPA where the model knows it.
+    Fresh weights depend on the configuration and ``seed`` alone, not on what else drew random numbers. ``dtype`` None
+    is the one that the weights are stored in. ``attention`` is SDPA where the model knows it.
     """
     if attention is None:
         try:
@@ -70,7 +70,7 @@ def load_model(
             make: Any = AutoModelForCausalLM
             model = make.from_config(config, attn_implementation=attention)
         make = model
-        moved: PreTrainedModel = make.to(dtype)
+        moved: PreTrainedModel = make.to(dtype or config.dtype or torch.float32)
         return moved
     name, revision = _place(source)
     with _plain_errors(name):
@@ -78,12 +78,18 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
-            dtype=dtype,
+            dtype=dtype or "auto",
             attn_implementation=attention,
             trust_remote_code=False,
             use_safetensors=True,
         )
     return model
+
+
+def cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Hold the weights in ``dtype``; what a model computes for itself, as its positions' frequencies, stays exact."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
 
 
 def _place(source: str | Path) -> tuple[str, str]:

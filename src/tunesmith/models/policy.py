@@ -29,7 +29,7 @@ _STEP = 16
 class Policy:
     """A causal language model that is trained or scored on packed documents."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, noise: float = 0.0) -> None:
         asked: Any = model
         head = asked.get_output_embeddings()
         if not isinstance(head, nn.Linear) or model.base_model is model:
@@ -50,6 +50,11 @@ class Policy:
         self._work_of_pair = 2 * config.num_hidden_layers * heads * width
         embeddings = {id(p) for m in self.trunk.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
         self._work_of_token = sum(p.numel() for p in self.trunk.parameters() if p.ndim > 1 and id(p) not in embeddings)
+        if noise:
+            asked.get_input_embeddings().register_forward_hook(self._noisy)
+        self._noise = noise
+        self._length: Tensor | None = None
+        """The length of the document that each token of the pass stands in."""
         try:
             model.set_attn_implementation(attention.NAME)
         except ValueError:
@@ -59,6 +64,9 @@ class Policy:
         """[T] ids -> [T, H] last hidden states, each document on its own."""
         if not self.packs:
             return self._side_by_side(ids, packed)
+        if self._noise:
+            n = torch.tensor([*packed.lengths, *[packed.spare] * bool(packed.spare)], device=ids.device)
+            self._length = n.repeat_interleave(n)[None, :, None]
         out = self.trunk(
             input_ids=ids[None],
             position_ids=packed.positions[None],
@@ -81,6 +89,7 @@ class Policy:
             slot = torch.arange(size, device=ids.device)
             real = slot < n[:, None]
             at = begin[:, None] + torch.minimum(slot, n[:, None] - 1)
+            self._length = n[:, None, None]
             out = self.trunk(input_ids=ids[at], attention_mask=real.long(), use_cache=False)
             parts.append(out.last_hidden_state[real])
             places.append(at[real])
@@ -88,6 +97,13 @@ class Policy:
         spare = torch.arange(packed.tokens, len(ids), device=ids.device)  # nothing is learned from these
         found = torch.cat([*parts, parts[0].new_zeros(len(spare), parts[0].shape[-1])])
         return found.index_select(0, torch.cat([place, spare]).argsort())
+
+    def _noisy(self, layer: nn.Module, inputs: Any, embedded: Tensor) -> Tensor:
+        """NEFTune (Jain et al. 2023): uniform noise, alpha / sqrt(length * width) wide, while training."""
+        if not self.model.training or self._length is None:
+            return embedded
+        width = self._noise / (self._length * embedded.shape[-1]).sqrt()
+        return embedded + (2 * torch.rand_like(embedded) - 1) * width.to(embedded.dtype)
 
     def _stand_apart(self, why: str) -> None:
         self.packs, self.why = False, why

@@ -28,7 +28,8 @@ from typing import Any
 import torch
 
 from tunesmith.errors import CheckpointError, NonFiniteLoss, TrainError
-from tunesmith.models.load import ModelSource, load_config, load_model, save_model
+from tunesmith.models.load import ModelSource, cast, load_config, load_model, save_model
+from tunesmith.models.lowrank import attach, freeze, merge, save_adapter
 from tunesmith.models.policy import Policy
 from tunesmith.models.vocabulary import extend
 from tunesmith.plan import Plan, Row, TokenStore, seed_of
@@ -120,18 +121,23 @@ def train(
         if tokenizer_dir is None and isinstance(model, str | Path) and Path(model).is_dir():
             tokenizer_dir = model
 
-        net: Any = load_model(model, seed=seed_of(settings.seed, "weights"))
-        extend(net, new_ids, seed=seed_of(settings.seed, "new tokens"))
-        net = net.to(device)
+        net, stored = _prepare(model, settings, new_ids, device, dtype)
         biggest = max(int(store.ids.max()) for name, store in sources.items() if shares[name])
         if biggest >= net.get_input_embeddings().num_embeddings:
             raise TrainError(
                 f"The data hold token id {biggest}, the model knows {net.get_input_embeddings().num_embeddings} "
                 "ids. Were they encoded with another tokenizer?"
             )
-        policy = Policy(net)
+        policy = Policy(net, noise=settings.noise)
         policy.check()
-        weights = Weights(net, optimizer=settings.optimizer, dtype=dtype)
+        kind = settings.optimizer
+        if kind == "auto":
+            kind = "adamw" if settings.adapter else "muon"
+        weights = Weights(net, optimizer=kind, dtype=dtype)
+        if settings.recompute:
+            # transformers 5 has had two names for it
+            again = getattr(net, "activation_checkpointing_enable", None) or net.gradient_checkpointing_enable
+            again({"use_reentrant": False})
         optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
         notes: list[str] = []
         if policy.why:
@@ -219,7 +225,15 @@ def train(
             left_out={k: int((~mask).sum()) for k, mask in usable.items()},
             precision=str(dtype).removeprefix("torch."),
         )
-        _save_result(result, policy, weights, out, tokenizer_dir, stop_ids)
+        weights.to_master()
+        net.train(False)
+        if settings.adapter:
+            save_adapter(net, out / "adapter", settings.adapter, base=str(model))
+        if settings.adapter or settings.freeze:  # what stayed is written as it was read
+            net = merge(net, _begin(model, settings, new_ids))
+        cast(net, stored)
+        save_model(net, result.model_dir, tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
+        _write_result(result, out)
         return result
 
 
@@ -242,6 +256,30 @@ def accumulate(policy: Policy, objective: Objective, batches: Sequence[Batch], w
         weights.collect()
         total += value
     return total / weight
+
+
+def _prepare(
+    model: ModelSource, settings: TrainSettings, new_ids: Sequence[int], device: torch.device, dtype: torch.dtype
+) -> tuple[Any, torch.dtype]:
+    """The model ready to be trained, on its device, and the data type that it is stored in."""
+    net: Any = _begin(model, settings, new_ids)
+    stored = net.dtype
+    cast(net, dtype if settings.adapter else torch.promote_types(stored, torch.float32))
+    if settings.adapter:
+        attach(net, settings.adapter, seed=seed_of(settings.seed, "adapter"), device=device)
+        if new_ids:  # their rows begin at a mean, which says nothing: they are trained
+            for layer in (net.get_input_embeddings(), net.get_output_embeddings()):
+                layer.requires_grad_(True)
+    if settings.freeze:
+        freeze(net, settings.freeze)
+    return net.to(device), stored
+
+
+def _begin(model: ModelSource, settings: TrainSettings, new_ids: Sequence[int]) -> Any:
+    """The model before the first step, as it is stored."""
+    net = load_model(model, seed=seed_of(settings.seed, "weights"), dtype=None)
+    extend(net, new_ids, seed=seed_of(settings.seed, "new tokens"))
+    return net
 
 
 def _cut(rows: Sequence[Row], passes: int) -> list[Sequence[Row]]:
@@ -362,17 +400,7 @@ def _tail_mean(history: Sequence[float]) -> float:
     return sum(tail) / len(tail)
 
 
-def _save_result(
-    result: TrainResult,
-    policy: Policy,
-    weights: Weights,
-    out: Path,
-    tokenizer_dir: str | Path | None,
-    stop_ids: Sequence[int],
-) -> None:
-    weights.to_master()
-    policy.model.train(False)
-    save_model(policy.model, result.model_dir, tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
+def _write_result(result: TrainResult, out: Path) -> None:
     values = {**asdict(result), "model_dir": "model"}
     part = out / ".result.json"
     part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -66,7 +66,7 @@ class Weights:
         sizes = [p.numel() for p in self.parameters]
         total = sum(sizes)
         device = self.parameters[0].device
-        # A frozen bf16 model still needs a float32 truth; float64 models (in tests) stay what they are.
+        # What is trained needs a float32 truth; float64 models (in tests) stay what they are.
         exact = torch.float64 if dtype == torch.float64 else torch.float32
         self.master = torch.empty(total, dtype=exact, device=device)
         self.grad = torch.zeros_like(self.master)
@@ -82,8 +82,12 @@ class Weights:
             p.grad = self._compute_grad[a : a + n].view(p.shape)
             a += n
         self.publish()
+        if split:
+            for p in model.parameters():
+                p.data = p.data if p.requires_grad else p.data.to(dtype)
+        stored = model.state_dict().keys()  # what a model computes for itself, as its rotations, stays exact
         for buffer_name, buffer in model.named_buffers():
-            if buffer.is_floating_point() and split and "inv_freq" not in buffer_name:
+            if buffer.is_floating_point() and split and buffer_name in stored:
                 buffer.data = buffer.data.to(dtype)
         self.stretches = self._stretches(sizes)
 

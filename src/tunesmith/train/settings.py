@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tunesmith.models.adapter import Adapter
+
 
 class TrainSettings(BaseModel):
     """Settings of ``train``. A key that is not here is an error."""
@@ -28,14 +30,27 @@ class TrainSettings(BaseModel):
         "wsd", description="After the warm-up the rate stays and then falls (wsd), or falls from there on."
     )
     decay: float = Field(0.4, ge=0, le=1, description="For wsd: share of the steps, at the end, in which it falls.")
-    optimizer: Literal["muon", "adamw"] = Field(
-        "muon", description="muon: matrices by Muon, the rest by AdamW. adamw: everything by AdamW."
+    optimizer: Literal["auto", "muon", "adamw"] = Field(
+        "auto",
+        description="muon: matrices by Muon, the rest by AdamW. adamw: all by it. auto: muon; adamw with an adapter.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled decay of matrices; others are not decayed.")
     clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
         description="bf16 computes in bfloat16 and keeps float32 weights; auto: where that is fast.",
+    )
+    adapter: Adapter | None = Field(
+        None, description="Train small matrices beside the frozen weights (LoRA); without, all weights are trained."
+    )
+    freeze: list[str] = Field(
+        default=[], description="Parameters that stay as they are, by name: model.embed_tokens, model.layers.[0-3].*"
+    )
+    noise: float = Field(
+        0.0, ge=0, description="Noise on the embeddings while training (NEFTune's alpha); 5 is usual for few rows."
+    )
+    recompute: bool = Field(
+        False, description="Compute each layer again in the backward pass: a fraction of the memory, a third more time."
     )
     save_every: int = Field(200, ge=1, description="Steps between checkpoints: what a kill can cost at most.")
     seed: int = Field(0, description="Order of the data, fresh weights and dropout follow from it.")
