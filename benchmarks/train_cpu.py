@@ -1,12 +1,15 @@
 """How fast a small model is tuned on CPU: tunesmith and TRL, the same model, rows and loss.
 
-    python benchmarks/train_cpu.py [--size 13m|110m] [--turns 3] [--steps 4] [--peer-python .venv-peers/bin/python]
+    python benchmarks/train_cpu.py [--size 13m|110m] [--lora] [--turns 3] [--steps 4] [--curve 50]
 
 A Llama of 13M or 110M parameters with a vocabulary of 32k starts from the same weights on both sides and learns the
 answers of T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own loop, packing and default attention:
 
 - tunesmith: `train(..., "sft", ...)`;
 - TRL: `SFTTrainer` with packing, assistant-only loss and no gradient checkpointing (it would be slower).
+
+With `--lora` both train an adapter of rank 16 on all linear layers, TRL through PEFT. With `--curve N` both first take
+N steps in float32 on the same conversations in the same order, and their losses are compared step by step.
 
 Every setting runs in a process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL
 also one and four packed rows in a forward pass; after the first turn the fastest setting of each side goes on. Sides
@@ -55,7 +58,10 @@ LENGTH = 1024
 ROWS_A_STEP = 4
 COMPARED = 24
 """Conversations whose loss is compared."""
+CURVE_ROWS = 16
+"""Conversations in a step of the curve."""
 LEARNING_RATE = 3e-4
+RANK, ALPHA = 16, 32
 PACKAGES = {"tunesmith": ("tunesmith", "torch", "transformers"), "trl": ("trl", "torch", "transformers", "accelerate")}
 
 
@@ -77,13 +83,13 @@ def speed(times: list[float], tokens: list[int]) -> dict[str, float]:
 class Tunesmith:
     """Our side of the comparison, in the process of one setting."""
 
-    def __init__(self, folder: Path, precision: str) -> None:
+    def __init__(self, folder: Path, precision: str, lora: bool) -> None:
         from transformers import AutoTokenizer
 
         from tunesmith.chat import ChatFormat
         from tunesmith.plan import TokenStore
 
-        self.folder, self.precision = folder, precision
+        self.folder, self.precision, self.lora = folder, precision, lora
         fmt = ChatFormat.named("chatml", AutoTokenizer.from_pretrained(folder))
         self.store = TokenStore.of(fmt.encode_many(conversations(folder), max_length=LENGTH))
 
@@ -100,6 +106,31 @@ class Tunesmith:
             total = Sft().loss(Policy(load_model(self.folder)), batch).total
         return {"loss": float(total) / batch.learned, "learned": batch.learned}
 
+    def curve(self, steps: int) -> dict[str, Any]:
+        """Our loop's parts on batches that are given; the loop itself would draw its own."""
+        import torch
+
+        from tunesmith.models.adapter import Adapter
+        from tunesmith.models.load import load_model
+        from tunesmith.models.lowrank import attach
+        from tunesmith.models.policy import Policy
+        from tunesmith.plan import Item
+        from tunesmith.train.loop import accumulate
+        from tunesmith.train.objectives.sft import Sft
+        from tunesmith.train.optim import Optimizer, Weights
+
+        model = load_model(self.folder)
+        if self.lora:
+            attach(model, Adapter(rank=RANK, alpha=ALPHA), seed=0)
+        weights = Weights(model, optimizer="adamw", dtype=torch.float32)
+        optimizer, policy, losses = Optimizer(weights, weight_decay=0.0), Policy(model.train()), []
+        for step in range(steps):
+            rows = [tuple(Item("t0", step * CURVE_ROWS + i) for i in range(CURVE_ROWS))]
+            losses.append(accumulate(policy, Sft(), [Sft().batch(rows, {"t0": self.store}, "cpu")], weights))
+            weights.clip(1.0)
+            optimizer.step(LEARNING_RATE)
+        return {"losses": losses}
+
     def train(self, turn: int, steps: int) -> dict[str, float]:
         from tunesmith.train.loop import train
         from tunesmith.train.settings import TrainSettings
@@ -114,6 +145,7 @@ class Tunesmith:
                 "precision": self.precision,
                 "save_every": 10**6,
                 "seed": turn,
+                "adapter": {"rank": RANK, "alpha": ALPHA} if self.lora else None,
             }
         )
         times: list[float] = []
@@ -131,46 +163,70 @@ class Tunesmith:
 class TRL:
     """The other side, in the peers' environment."""
 
-    def __init__(self, folder: Path, precision: str, rows_at_once: int) -> None:
+    def __init__(self, folder: Path, precision: str, rows_at_once: int, lora: bool) -> None:
         import datasets
         from transformers import AutoTokenizer
 
         datasets.disable_progress_bars()
         datasets.disable_caching()
-        self.folder, self.precision, self.rows_at_once = folder, precision, rows_at_once
+        self.folder, self.precision, self.rows_at_once, self.lora = folder, precision, rows_at_once, lora
         self.tok = AutoTokenizer.from_pretrained(folder)
         self.tok.chat_template = GENERATION
         self.tok.pad_token = self.tok.eos_token
 
-    def _trainer(self, rows: list[list[dict[str, str]]], seed: int, steps: int) -> Any:
+    def _trainer(self, rows: list[list[dict[str, str]]], seed: int, steps: int, **changed: Any) -> Any:
         import datasets
         import torch
         import trl
         from transformers import AutoModelForCausalLM
 
-        args = trl.SFTConfig(
-            output_dir=str(self.folder / "trl"),
-            assistant_only_loss=True,
-            packing=True,
-            max_length=LENGTH,
-            per_device_train_batch_size=self.rows_at_once,
-            gradient_accumulation_steps=ROWS_A_STEP // self.rows_at_once,
-            gradient_checkpointing=False,
-            max_steps=steps,
-            learning_rate=LEARNING_RATE,
-            bf16=self.precision == "bf16",
-            use_cpu=True,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            seed=seed,
-        )
+        values: dict[str, Any] = {
+            "output_dir": str(self.folder / "trl"),
+            "assistant_only_loss": True,
+            "packing": True,
+            "max_length": LENGTH,
+            "per_device_train_batch_size": self.rows_at_once,
+            "gradient_accumulation_steps": ROWS_A_STEP // self.rows_at_once,
+            "gradient_checkpointing": False,
+            "max_steps": steps,
+            "learning_rate": LEARNING_RATE,
+            "bf16": self.precision == "bf16",
+            "use_cpu": True,
+            "save_strategy": "no",
+            "report_to": [],
+            "disable_tqdm": True,
+            "seed": seed,
+        }
+        args = trl.SFTConfig(**{**values, **changed})
+        adapter = None
+        if self.lora:
+            import peft
+
+            adapter = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
         return trl.SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32),
             args=args,
             train_dataset=datasets.Dataset.from_list([{"messages": m} for m in rows]),
             processing_class=self.tok,
+            peft_config=adapter,
         )
+
+    def curve(self, steps: int) -> dict[str, Any]:
+        same = {
+            "packing": False,
+            "per_device_train_batch_size": CURVE_ROWS,
+            "gradient_accumulation_steps": 1,
+            "lr_scheduler_type": "constant",
+            "adam_beta2": 0.95,
+            "max_grad_norm": 1.0,
+            "weight_decay": 0.0,
+            "logging_steps": 1,
+            "train_sampling_strategy": "sequential",
+            "shuffle_dataset": False,
+        }
+        trainer = self._trainer(conversations(self.folder)[: steps * CURVE_ROWS], 0, steps, **same)
+        trainer.train()
+        return {"losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]}
 
     def loss(self) -> dict[str, float]:
         import torch
@@ -212,12 +268,13 @@ def conversations(folder: Path) -> list[list[dict[str, str]]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").open(encoding="utf-8")]
 
 
-def serve(folder: Path, side: str, precision: str, rows_at_once: int) -> None:
+def serve(folder: Path, side: str, precision: str, rows_at_once: int, lora: bool) -> None:
     """Run one setting: a JSON command a line on stdin, an answer a line on stdout."""
-    runner = Tunesmith(folder, precision) if side == "tunesmith" else TRL(folder, precision, rows_at_once)
+    runner = Tunesmith(folder, precision, lora) if side == "tunesmith" else TRL(folder, precision, rows_at_once, lora)
     for line in sys.stdin:
         command = json.loads(line)
-        answer = runner.loss() if command["do"] == "loss" else runner.train(command["turn"], command["steps"])
+        do = command.pop("do")
+        answer = getattr(runner, do)(**command)
         about = {"versions": {n: metadata.version(n) for n in PACKAGES[side]}, "threads": threads()}
         print("ANSWER " + json.dumps({**answer, **about}), flush=True)
 
@@ -226,6 +283,10 @@ def threads() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+class Stopped(Exception):
+    """A side did not come to the end."""
 
 
 @dataclass
@@ -267,10 +328,15 @@ class Setting:
                 answer: dict[str, Any] = json.loads(line[7:])
                 self.about = {k: answer[k] for k in ("versions", "threads")}
                 return answer
-        raise SystemExit(f"{self} stopped; run it by hand: {' '.join(self.command)} <<< '{json.dumps(what)}'")
+        raise Stopped(f"{self} stopped; run it by hand: {' '.join(self.command)} <<< '{json.dumps(what)}'")
 
     def take_turn(self, turn: int, steps: int) -> None:
-        answer = self.ask(do="train", turn=turn, steps=steps)
+        try:
+            answer = self.ask(do="train", turn=turn, steps=steps)
+        except Stopped as stopped:
+            self.rates.append(0.0)  # out of memory, most likely
+            print(f"{turn + 1}. {stopped}", flush=True)
+            return
         self.rates.append(answer["rate"])
         self.peak_mb = answer["peak_mb"]
         print(f"{turn + 1}. {self}: {answer['rate']:,.0f} tokens/s, peak {self.peak_mb:,.0f} MB", flush=True)
@@ -303,15 +369,17 @@ def prepare(folder: Path, rows: int, size: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1500, help="conversations to train on")
+    parser.add_argument("--lora", action="store_true", help="an adapter instead of all weights")
+    parser.add_argument("--curve", type=int, default=0, help="steps whose losses are compared one by one")
     parser.add_argument("--size", choices=SHAPES, default="13m")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn; the first is not counted")
     parser.add_argument("--peer-python", default=str(ROOT / ".venv-peers/bin/python"))
-    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        folder, side, precision, rows_at_once = args.serve
-        serve(Path(folder), side, precision, int(rows_at_once))
+        folder, side, precision, rows_at_once, lora = args.serve
+        serve(Path(folder), side, precision, int(rows_at_once), lora == "lora")
         return
 
     with tempfile.TemporaryDirectory() as name:
@@ -320,7 +388,16 @@ def main() -> None:
 
         def setting(side: str, precision: str, rows_at_once: int) -> Setting:
             python = sys.executable if side == "tunesmith" else args.peer_python
-            command = [python, __file__, "--serve", name, side, precision, str(rows_at_once)]
+            command = [
+                python,
+                __file__,
+                "--serve",
+                name,
+                side,
+                precision,
+                str(rows_at_once),
+                "lora" if args.lora else "full",
+            ]
             return Setting(side, precision, rows_at_once, command)
 
         ours = [setting("tunesmith", precision, ROWS_A_STEP) for precision in ("fp32", "bf16")]
@@ -332,6 +409,14 @@ def main() -> None:
         print(f"loss on the same batch: tunesmith {losses[0]['loss']:.7f}, trl {losses[1]['loss']:.7f}", flush=True)
         if losses[0]["learned"] != losses[1]["learned"] or not difference <= 1e-4:
             raise SystemExit(f"the sides do not compute the same: {losses}")
+
+        apart = None
+        if args.curve:
+            curves = [side[0].ask(do="curve", steps=args.curve)["losses"] for side in (ours, theirs)]
+            for side in (ours, theirs):
+                side[0].stop()
+            apart = max(abs(a - b) for a, b in zip(*curves, strict=True))
+            print(f"over {args.curve} steps from {curves[0][0]:.4f} to {curves[0][-1]:.4f}: never {apart:.1e} apart")
 
         for each in (ours[0], *theirs[:2], ours[1], *theirs[2:]):
             each.take_turn(0, args.steps)
@@ -355,6 +440,8 @@ def main() -> None:
         "trl_peak_mb": round(peer.peak_mb),
         "memory_ratio": round(fast.peak_mb / peer.peak_mb, 2),
         "loss": {"tunesmith": losses[0]["loss"], "trl": losses[1]["loss"], "difference": difference},
+        "curve": {"steps": args.curve, "largest_difference": apart},
+        "lora": args.lora,
         "settings": {"model": model(args.size), "max_length": LENGTH, "rows_a_step": ROWS_A_STEP, "optimizer": "adamw"},
         "counted": [str(fast), str(peer)],
         "tried": {str(s): {"tokens_per_s": round(s.rate), "peak_mb": round(s.peak_mb)} for s in ours + theirs},

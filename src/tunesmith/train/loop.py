@@ -45,8 +45,8 @@ from tunesmith.train.settings import TrainSettings
 
 __all__ = ["TrainResult", "accumulate", "train"]
 
-_TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
-"""Tokens in one forward pass where the settings leave it open: enough for speed, little enough for memory."""
+_SMALL = 50_000_000
+"""Parameters up to which a model is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def train(
                     "will be as good, but not the same to the last bit."
                 )
         net.train()
-        passes = max(1, round(settings.batch_tokens / (settings.tokens_at_once or _TOKENS_AT_ONCE[device.type])))
+        passes = max(1, round(settings.batch_tokens / (settings.tokens_at_once or _tokens_at_once(net))))
         tokens = work = idle = 0
         drawn = dict.fromkeys(sources, 0)
         began = time.perf_counter()
@@ -253,7 +253,6 @@ def accumulate(policy: Policy, objective: Objective, batches: Sequence[Batch], w
         if not math.isfinite(value):
             raise NonFiniteLoss(f"The loss is {value}.")
         (loss.total / weight).backward()  # type: ignore[no-untyped-call]
-        weights.collect()
         total += value
     return total / weight
 
@@ -280,6 +279,13 @@ def _begin(model: ModelSource, settings: TrainSettings, new_ids: Sequence[int]) 
     net = load_model(model, seed=seed_of(settings.seed, "weights"), dtype=None)
     extend(net, new_ids, seed=seed_of(settings.seed, "new tokens"))
     return net
+
+
+def _tokens_at_once(net: Any) -> int:
+    """Tokens in one forward pass where the settings leave it open: enough for speed, little enough for memory."""
+    if net.device.type != "cpu":
+        return 16384
+    return 2048 if sum(p.numel() for p in net.parameters()) <= _SMALL else 512
 
 
 def _cut(rows: Sequence[Row], passes: int) -> list[Sequence[Row]]:

@@ -72,14 +72,19 @@ class Weights:
         self.grad = torch.zeros_like(self.master)
         split = dtype != exact
         self.compute = torch.empty(total, dtype=dtype, device=device) if split else self.master
-        self._compute_grad = torch.zeros_like(self.compute) if split else self.grad
         self.slices: list[slice] = []
+        self._where: dict[nn.Parameter, Tensor] = {}
         a = 0
         for p, n in zip(self.parameters, sizes, strict=True):
             self.slices.append(slice(a, a + n))
             self.master[a : a + n] = p.detach().reshape(-1)
             p.data = self.compute[a : a + n].view(p.shape)
-            p.grad = self._compute_grad[a : a + n].view(p.shape)
+            if split:
+                # Added to the float32 gradient as soon as it is whole, and given back: never are all there at once.
+                p.register_post_accumulate_grad_hook(self._collect)  # type: ignore[no-untyped-call]
+                self._where[p] = self.grad[a : a + n].view(p.shape)
+            else:
+                p.grad = self.grad[a : a + n].view(p.shape)
             a += n
         self.publish()
         if split:
@@ -108,11 +113,10 @@ class Weights:
         if self.compute is not self.master:
             self.compute.copy_(self.master)
 
-    def collect(self) -> None:
-        """After a backward pass: add what the model's gradients hold to ``grad``."""
-        if self._compute_grad is not self.grad:
-            self.grad.add_(self._compute_grad)
-            self._compute_grad.zero_()
+    def _collect(self, parameter: Tensor) -> None:
+        assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
+        self._where[parameter].add_(parameter.grad)
+        parameter.grad = None
 
     def clip(self, limit: float) -> Tensor:
         """The norm of the gradient, which is scaled down to ``limit`` if longer (0: only measured)."""
