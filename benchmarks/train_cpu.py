@@ -126,7 +126,7 @@ class Tunesmith:
         optimizer, policy, losses = Optimizer(weights, weight_decay=0.0), Policy(model.train()), []
         for step in range(steps):
             rows = [tuple(Item("t0", step * CURVE_ROWS + i) for i in range(CURVE_ROWS))]
-            losses.append(accumulate(policy, Sft(), [Sft().batch(rows, {"t0": self.store}, "cpu")], weights))
+            losses.append(accumulate(policy, Sft(), [Sft().batch(rows, {"t0": self.store}, "cpu")], weights).loss)
             weights.clip(1.0)
             optimizer.step(LEARNING_RATE)
         return {"losses": losses}

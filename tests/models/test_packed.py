@@ -193,12 +193,13 @@ def test_cross_entropy_against_plain_in_float64(cap: float) -> None:
     head = nn.Linear(16, 97, dtype=torch.float64)
     targets = torch.randint(97, (300,))
     inputs = [hidden, head.weight, head.bias]
-    ours = linear_cross_entropy(hidden, head.weight, targets, head.bias, cap)
+    ours, each = linear_cross_entropy(hidden, head.weight, targets, head.bias, cap)
     got = torch.autograd.grad(ours, inputs)
     logits = head(hidden)
     logits = cap * torch.tanh(logits / cap) if cap else logits
     plain = nn.functional.cross_entropy(logits, targets, reduction="sum")
     want = torch.autograd.grad(plain, inputs)
+    assert torch.allclose(each, nn.functional.cross_entropy(logits, targets, reduction="none"), rtol=1e-12)
     assert float(ours.detach()) == pytest.approx(float(plain.detach()), rel=1e-12)
     for a, b in zip(got, want, strict=True):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)

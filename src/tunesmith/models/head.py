@@ -23,7 +23,9 @@ _GRAIN = 32
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, cap: float) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, cap: float
+    ) -> tuple[Tensor, Tensor]:
         of_hidden, of_weight, of_bias, *_ = ctx.needs_input_grad  # a frozen output layer needs no gradient
         wants_grad = of_hidden or of_weight or of_bias
         exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
@@ -35,6 +37,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         spare = -rows % _GRAIN
         if spare:
             hidden, targets = (torch.cat((x, x.new_zeros(spare, *x.shape[1:]))) for x in (hidden, targets))
+        each = torch.empty(rows, dtype=exact, device=hidden.device)
         d_hidden = torch.empty_like(hidden) if of_hidden else None
         for a in range(0, hidden.shape[0], chunk):
             h, t = hidden[a : a + chunk], targets[a : a + chunk, None]
@@ -47,7 +50,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             p = torch.softmax(logits, dim=-1)
             # log of the partition function by way of the largest probability, which is never tiny. Softmax is the
             # fastest pass over the logits that there is on CPU, and its result is the gradient.
-            total += (largest - p.amax(-1, keepdim=True).log_() - chosen)[:real].sum(dtype=torch.float64)
+            losses = (largest - p.amax(-1, keepdim=True).log_() - chosen)[:real, 0]
+            each[a : a + real] = losses
+            total += losses.sum(dtype=torch.float64)
             if not wants_grad:
                 continue
             p.scatter_add_(1, t, torch.full_like(t, -1, dtype=exact))
@@ -68,11 +73,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if wants_grad:
             ctx.save_for_backward(d_hidden[:rows] if d_hidden is not None else None, d_weight, d_bias)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
-        return total.to(exact)
+        ctx.mark_non_differentiable(each)
+        return total.to(exact), each
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
+        grad = grads[0]
         d_hidden, d_weight, d_bias = ctx.saved_tensors
         weight_dtype, bias_dtype = ctx.dtypes
         return (
@@ -86,10 +92,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def linear_cross_entropy(
     hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None, cap: float = 0.0
-) -> Tensor:
-    """Summed cross-entropy of ``targets`` [M] under ``hidden`` [M, H] and the output layer ``weight`` [V, H].
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of ``targets`` [M] under ``hidden`` [M, H] and the output layer ``weight`` [V, H]: sum, and each.
 
     ``cap`` is the soft limit on logits of some models (Gemma 2), 0 for none.
     """
-    total: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets, cap)  # type: ignore[no-untyped-call]
-    return total
+    found: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, targets, cap
+    )
+    return found

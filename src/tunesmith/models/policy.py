@@ -11,6 +11,7 @@ each other or its attention is of a kind of its own, is computed document beside
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ from tunesmith.models.head import linear_cross_entropy
 
 _STEP = 16
 """Side by side, lengths are filled up to multiples of this."""
+
+
+def _plainly(do: Callable[[], Tensor]) -> Tensor:
+    return do()
 
 
 class Policy:
@@ -42,6 +47,8 @@ class Policy:
         # Granite divides its logits, Cohere multiplies them; for hidden states it is the same.
         self._scale = float(getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1))
         self._own = model.config._attn_implementation
+        self.run: Callable[[Callable[[], Tensor]], Tensor] = _plainly
+        """Everything that is computed with the model goes through this: a divided model is gathered here."""
         self.packs = True
         """Whether documents lie end to end; if not, they stand side by side, and ``why`` says why."""
         self.why = ""
@@ -121,8 +128,17 @@ class Policy:
         spare, idle = packed.spare * self._work_of_token, packed.idle_pairs * self._work_of_pair
         return packed.tokens * self._work_of_token + spare + packed.pairs * self._work_of_pair, spare + idle
 
+    def flops(self, work: float, learned: float) -> float:
+        """Floating-point operations of a forward and backward pass; frozen weights have no gradient of their own."""
+        frozen = not self.head.weight.requires_grad
+        return 2 * (2 if frozen else 3) * (work + learned * self.head.weight.numel())
+
     def token_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy of the ids ``targets`` [M] at hidden states [M, H]."""
+        return self.token_losses(hidden, targets)[0]
+
+    def token_losses(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and the cross-entropy of each [M], from which nothing is learned."""
         if self._scale != 1:
             hidden = hidden * self._scale
         return linear_cross_entropy(hidden, self.head.weight, targets, self.head.bias, self._cap)
@@ -165,10 +181,10 @@ class Policy:
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(vocabulary, (12,), generator=generator).to(self.head.weight.device)
         packed = Packed.of([5, 7], self.head.weight.device)
-        before = self.logits(ids, packed)
+        before = self.run(lambda: self.logits(ids, packed))
         changed = ids.clone()
         changed[:5] = (changed[:5] + 1) % vocabulary
-        after = self.logits(changed, packed)
+        after = self.run(lambda: self.logits(changed, packed))
         allowed = 0.06 if before.dtype == torch.bfloat16 else 1e-3
         scale = max(1.0, float(before.abs().max()))
         moved = float((before[5:] - after[5:]).abs().max())
@@ -181,7 +197,7 @@ class Policy:
         if implementation != self._own:
             self.model.set_attn_implementation(self._own)
         try:
-            own = self.model(input_ids=ids[None, 5:], use_cache=False).logits[0]
+            own = self.run(lambda: self.model(input_ids=ids[None, 5:], use_cache=False).logits[0])
         finally:
             if implementation != self._own:
                 self.model.set_attn_implementation(implementation)

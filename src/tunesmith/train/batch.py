@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tunesmith.models.attention import Packed
@@ -30,6 +31,8 @@ class Batch:
     """[M] the ids to predict."""
     items: tuple[Item, ...]
     """Which documents these are, in order."""
+    owners: NDArray[np.int64]
+    """[M] which of them each target stands in."""
 
     @property
     def tokens(self) -> int:
@@ -67,4 +70,5 @@ def collate(
         torch.from_numpy(targets - 1).to(device),
         torch.from_numpy(ids[targets]).to(device),
         items,
+        np.repeat(np.arange(len(lengths)), lengths)[targets],
     )

@@ -1,17 +1,29 @@
-"""What a run tells the world: one JSON line a step, TensorBoard where it is installed, a progress bar."""
+"""What a run tells the world: one JSON line a step, trackers such as TensorBoard, a progress bar.
+
+metrics.jsonl    a line a step
+losses.jsonl     now and then: the loss of each source and cluster; of the rows kept apart, at each checkpoint
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tunesmith.train.parallel import Ranks
+from tunesmith.train.trackers import TRACKERS
+
+POINTS = 100
+"""Lines of losses by source in a run."""
+SHOWN = ("loss", "lr", "grad_norm", "tokens_per_second", "learned_per_second", "flops_share", "padding", "memory_mb")
+"""What trackers are told of each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +42,35 @@ class StepEvent:
     """Share of the model's work that was done for no token (only attention has any)."""
     tokens_per_second: float
     """Over the last second or so."""
+    learned_per_second: float
+    flops_share: float
+    """Of the matrix products that this machine could have done in the time (MFU), as measured on it."""
+    memory_mb: float
+    """The most that was in use: of the GPU's memory, or of the process's."""
 
 
 OnEvent = Callable[[StepEvent], None]
 
 
 class RunLog:
-    """Writes metrics.jsonl (and TensorBoard events), calls back, and draws progress."""
+    """Writes the files, feeds the trackers, calls back, and draws progress. ``silent`` does nothing of it."""
 
     def __init__(
-        self, folder: Path, *, start: int, steps: int, title: str, progress: bool, on_event: OnEvent | None
+        self,
+        folder: Path,
+        *,
+        start: int,
+        steps: int,
+        title: str,
+        progress: bool,
+        on_event: OnEvent | None,
+        track: Sequence[str] = (),
+        groups: Mapping[str, str] | None = None,
+        silent: bool = False,
     ) -> None:
-        self._on_event = on_event
-        path = folder / "metrics.jsonl"
-        # A resumed run repeats the steps after its checkpoint: what was logged of them is dropped.
-        kept = []
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(line)["step"] <= start:
-                        kept.append(line + "\n")
-                except (ValueError, KeyError):
-                    break
-        path.write_text("".join(kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8")
-        self._board = _tensorboard(folder, start)
+        self._on_event, self._groups, self._silent = on_event, groups or {}, silent
+        self._files = None if silent else [_resumed(folder / name, start) for name in ("metrics.jsonl", "losses.jsonl")]
+        self._trackers = [] if silent else [t for t in (TRACKERS[n](folder, start) for n in track) if t is not None]
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -66,8 +82,9 @@ class RunLog:
             disable=not progress,
         )
         self._bar = self._progress.add_task(title, total=steps, completed=start, loss="-", rate="-")
-        self._marks: list[tuple[float, int]] = [(time.perf_counter(), 0)]
-        self._tokens = 0
+        self._marks: list[tuple[float, int, int, float]] = [(time.perf_counter(), 0, 0, 0.0)]
+        self._every = max(1, steps // POINTS)
+        self._sums: dict[str, tuple[float, float]] = {}
 
     def __enter__(self) -> RunLog:
         self._progress.start()
@@ -77,43 +94,94 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for file in self._files or ():
+            file.close()
+        for tracker in self._trackers:
+            tracker.close()
 
-    def rate(self, tokens: int) -> float:
-        """Count tokens and give the recent tokens per second."""
+    def speed(self, tokens: int, learned: int, flops: float, peak: float) -> dict[str, float]:
+        """Count a step, and give the rates of late."""
         now = time.perf_counter()
-        self._tokens += tokens
-        self._marks.append((now, self._tokens))
+        _, *sums = self._marks[-1]
+        self._marks.append((now, *(a + b for a, b in zip(sums, (tokens, learned, flops), strict=True))))  # type: ignore[arg-type]
         while len(self._marks) > 2 and now - self._marks[1][0] > 1:
             self._marks.pop(0)
-        then, before = self._marks[0]
-        return (self._tokens - before) / max(1e-9, now - then)
+        then, now_ = self._marks[0], self._marks[-1]
+        seconds = max(1e-9, now - then[0])
+        return {
+            "tokens_per_second": (now_[1] - then[1]) / seconds,
+            "learned_per_second": (now_[2] - then[2]) / seconds,
+            "flops_share": (now_[3] - then[3]) / seconds / peak,
+        }
 
     def step(self, event: StepEvent) -> None:
+        """Tell of one step."""
+        if self._silent or self._files is None:
+            return
         values = asdict(event)
         line = {k: round(v, 6) if isinstance(v, float) and k != "lr" else v for k, v in values.items()}
-        self._file.write(json.dumps(line) + "\n")
+        self._files[0].write(json.dumps(line) + "\n")
         if event.step % 20 == 0 or event.step == event.steps:
-            self._file.flush()
-        if self._board is not None:
-            for key in ("loss", "lr", "grad_norm", "tokens_per_second"):
-                self._board.add_scalar(f"train/{key}", values[key], event.step)
+            self._files[0].flush()
+        self._track({f"train/{k}": values[k] for k in SHOWN}, event.step)
         self._progress.update(
             self._bar, completed=event.step, loss=f"{event.loss:.3f}", rate=f"{event.tokens_per_second:,.0f}"
         )
         if self._on_event is not None:
             self._on_event(event)
 
+    def sources(self, step: int, sums: Mapping[str, tuple[float, float]], ranks: Ranks) -> None:
+        """Count the losses of the sources; a line of them a hundred times in a run. All ranks call it."""
+        for name, (lost, weight) in sums.items():
+            before = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = before[0] + lost, before[1] + weight
+        if step % self._every:
+            return
+        of_source: dict[str, list[float]] = {}
+        of_group: dict[str, list[float]] = {}
+        for part in ranks.gather(self._sums):
+            for name, (lost, weight) in part.items():
+                for found in (
+                    of_source.setdefault(name, [0.0, 0.0]),
+                    of_group.setdefault(self._groups.get(name, name), [0.0, 0.0]),
+                ):
+                    found[0] += lost
+                    found[1] += weight
+        self._sums = {}
+        if self._files is not None:
+            means = [{k: round(a / b, 5) for k, (a, b) in sorted(s.items())} for s in (of_source, of_group)]
+            line = {"step": step, "sources": means[0], **({"clusters": means[1]} if self._groups else {})}
+            self._files[1].write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._files[1].flush()
+            if self._groups:
+                self._track({f"loss of cluster/{k}": v for k, v in means[1].items()}, step)
+
+    def validated(self, step: int, loss: float) -> None:
+        """Tell the loss on rows that are kept apart."""
+        if self._files is not None:
+            self._files[1].write(json.dumps({"step": step, "kept_apart": round(loss, 6)}) + "\n")
+            self._files[1].flush()
+            self._track({"loss/kept_apart": loss}, step)
+
     def say(self, text: str) -> None:
         """A line for the person watching, above the bar."""
-        self._progress.console.print(text, highlight=False)
+        if not self._silent:
+            self._progress.console.print(text, highlight=False)
+
+    def _track(self, values: Mapping[str, float], step: int) -> None:
+        for tracker in self._trackers:
+            tracker.log(values, step)
 
 
-def _tensorboard(folder: Path, start: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1, flush_secs=30)
+def _resumed(path: Path, start: int) -> TextIO:
+    """A file of lines to go on with. A resumed run repeats the steps after its checkpoint: their lines are dropped."""
+    kept = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= start:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError):
+                break
+    path.write_text("".join(kept), encoding="utf-8")
+    return path.open("a", encoding="utf-8")

@@ -14,64 +14,43 @@ that was killed goes on to the same weights, bit for bit, on the same machine wi
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from tunesmith.errors import CheckpointError, NonFiniteLoss, TrainError
-from tunesmith.models.load import ModelSource, cast, load_config, load_model, save_model
-from tunesmith.models.lowrank import attach, freeze, merge, save_adapter
+from tunesmith.errors import NonFiniteLoss, TrainError
+from tunesmith.models.load import ModelSource
 from tunesmith.models.policy import Policy
-from tunesmith.models.vocabulary import extend
-from tunesmith.plan import Plan, Row, TokenStore, seed_of
+from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint
+from tunesmith.train.assemble import assemble, tokens_at_once
 from tunesmith.train.batch import Batch
+from tunesmith.train.blame import blame
 from tunesmith.train.lock import run_lock
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
+from tunesmith.train.machine import memory_mb, peak_flops
 from tunesmith.train.malloc import keep_freed_memory
-from tunesmith.train.objective import OBJECTIVES, Objective
+from tunesmith.train.objective import OBJECTIVES, Loss, Objective, loss_of
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
-from tunesmith.train.optim import Optimizer, Weights, compute_dtype, rate_at
+from tunesmith.train.optim import Weights, compute_dtype, rate_at
+from tunesmith.train.parallel import Ranks, ranks_lost_are_told
+from tunesmith.train.record import TrainResult, identity, read_result, same_run, write_result
 from tunesmith.train.settings import TrainSettings
+from tunesmith.train.validation import Best, apart, validate
 
 __all__ = ["TrainResult", "accumulate", "train"]
 
-_SMALL = 50_000_000
-"""Parameters up to which a model is small."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What a finished run was."""
-
-    model_dir: Path
-    steps: int
-    loss: float
-    """Mean training loss over the last tenth of the steps."""
-    tokens: int
-    seconds: float
-    """Of training, in this process; 0.0 where the run was found finished."""
-    tokens_per_second: float
-    padding: float
-    """Share of the model's work that was done for no token (only attention has any)."""
-    resumed_from: int
-    """The step this process began at."""
-    realised: Mapping[str, float]
-    """Share of each source in the documents trained on."""
-    left_out: Mapping[str, int]
-    """Rows of each source that teach nothing under this objective."""
-    precision: str
-    documents: int = 0
-    """Drawn in this process."""
+SPIKE, SPIKE_AFTER = 2.0, 20
+"""A loss this many times the mean of so many steps before it is a spike."""
 
 
 def train(
@@ -85,6 +64,7 @@ def train(
     tokenizer_dir: str | Path | None = None,
     stop_ids: Sequence[int] = (),
     new_ids: Sequence[int] = (),
+    groups: Mapping[str, str] | None = None,
     on_event: OnEvent | None = None,
     progress: bool = True,
 ) -> TrainResult:
@@ -93,13 +73,16 @@ def train(
     ``sources`` are mixed in the ``shares`` of documents that are asked for. Called again on the same folder it goes on
     from the newest whole checkpoint, or returns at once when the run is finished. SIGTERM and Ctrl-C save
     after the current step and then end the process as usual. Tokenizer files come from ``tokenizer_dir``, or
-    from the model's own folder. ``new_ids`` are tokens that the model does not know yet.
+    from the model's own folder. ``new_ids`` are tokens that the model does not know yet; ``groups`` says of which
+    cluster a source is. Started by torchrun, all its processes call this with the same arguments.
     """
     keep_freed_memory()
     out = Path(out_dir)
     goal = OBJECTIVES[objective]
-    with run_lock(out):
+    ranks = Ranks.join()
+    with run_lock(out) if ranks.first else nullcontext():
         usable = {name: goal.usable(store) for name, store in sources.items()}
+        held_back = apart(sources, usable, settings.validation)
         plan = Plan(
             {name: store.lengths for name, store in sources.items()},
             shares,
@@ -107,110 +90,138 @@ def train(
             batch_tokens=settings.batch_tokens,
             row_length=settings.row_length,
             steps=settings.steps,
-            keep=usable,
+            keep={name: mask & ~held_back[name] for name, mask in usable.items()},
         )
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = compute_dtype(settings.precision, device)
-        identity = _identity(model, objective, sources, shares, settings, dtype)
+        dtype = compute_dtype(settings.precision, ranks.device)
+        about = identity(model, objective, sources, shares, settings, dtype)
         if new_ids:
-            identity["new_ids"] = sorted(map(int, new_ids))
-        _same_run(out, identity)
-        done = out / "result.json"
-        if done.exists() and (out / "model" / "config.json").exists():
-            return _read_result(done, out)
+            about["new_ids"] = sorted(map(int, new_ids))
+        ranks.told(lambda: same_run(out, about))
+        finished = ranks.told(lambda: read_result(out))
+        if finished is not None:
+            return finished
         if tokenizer_dir is None and isinstance(model, str | Path) and Path(model).is_dir():
             tokenizer_dir = model
 
-        net, stored = _prepare(model, settings, new_ids, device, dtype)
-        biggest = max(int(store.ids.max()) for name, store in sources.items() if shares[name])
-        if biggest >= net.get_input_embeddings().num_embeddings:
-            raise TrainError(
-                f"The data hold token id {biggest}, the model knows {net.get_input_embeddings().num_embeddings} "
-                "ids. Were they encoded with another tokenizer?"
-            )
-        policy = Policy(net, noise=settings.noise)
-        policy.check()
-        kind = settings.optimizer
-        if kind == "auto":
-            kind = "adamw" if settings.adapter else "muon"
-        weights = Weights(net, optimizer=kind, dtype=dtype)
-        if settings.recompute:
-            # transformers 5 has had two names for it
-            again = getattr(net, "activation_checkpointing_enable", None) or net.gradient_checkpointing_enable
-            again({"use_reentrant": False})
-        optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
+        machine = assemble(model, settings, ranks, dtype, new_ids)
+        policy, weights, optimizer = machine.policy, machine.weights, machine.optimizer
+        net: Any = policy.model
+        _known(net, sources, shares)
         notes: list[str] = []
         if policy.why:
             notes.append(
                 f"{type(net).__name__} is trained document beside document and not packed, which costs padding: "
                 f"{policy.why}"
             )
-        found = checkpoint.newest(out / "checkpoints", notes.append)
-        start = 0
-        history: list[float] = []
+        found = ranks.told(lambda: checkpoint.newest(out / "checkpoints", notes.append))
+        start, history, best = 0, [], Best()
         if found is not None:
-            optimizer.load(found.state)
-            start, history = found.step, list(found.extra["losses"])
-            threads = found.extra["threads"]
-            if threads != torch.get_num_threads():
-                notes.append(
-                    f"The run was begun with {threads} threads and goes on with {torch.get_num_threads()}: the result "
-                    "will be as good, but not the same to the last bit."
-                )
+            found.load(optimizer.state)
+            weights.publish()
+            start, history, best = found.step, list(found.extra["losses"]), Best(*found.extra["best"])
+            notes += _another_machine(found.extra, ranks)
         net.train()
-        passes = max(1, round(settings.batch_tokens / (settings.tokens_at_once or _tokens_at_once(net))))
-        tokens = work = idle = 0
+        at_once = settings.tokens_at_once or tokens_at_once(net, ranks.device)
+        passes = max(1, -(-round(settings.batch_tokens / at_once) // ranks.size))
+        tokens = 0
+        work = idle = 0.0
         drawn = dict.fromkeys(sources, 0)
+        log = RunLog(
+            out,
+            start=start,
+            steps=settings.steps,
+            title=objective,
+            progress=progress and ranks.first,
+            on_event=on_event,
+            track=settings.track,
+            groups=groups or {},
+            silent=not ranks.first,
+        )
+        saver = checkpoint.Saver(out / "checkpoints", ranks, divided=weights.divided, say=log.say)
+        valid = [Item(name, int(i)) for name, mask in held_back.items() for i in np.flatnonzero(mask)]
+
+        def save(step: int, *, now: bool) -> None:
+            if valid:
+                loss = validate(policy, goal, sources, valid, ranks, at_once)
+                log.validated(step, loss)
+                best.see(step, loss)
+                saver.keep = best.step
+            extra = {
+                "losses": history,
+                "best": (best.step, best.loss),
+                "threads": torch.get_num_threads(),
+                "ranks": ranks.size,
+            }
+            saver.save(step, optimizer.state, extra, now=now)
+
+        peak = ranks.size * peak_flops(ranks.device, dtype)
         began = time.perf_counter()
-        log = RunLog(out, start=start, steps=settings.steps, title=objective, progress=progress, on_event=on_event)
-
-        def save(step: int) -> None:
-            extra = {"losses": history, "threads": torch.get_num_threads()}
-            checkpoint.save(out / "checkpoints", step, optimizer.state, extra)
-
         with log, _stop_after_step() as stopped:
             for note in notes:
                 log.say(note)
             for step in range(start, settings.steps):
                 lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay, settings.schedule)
-                torch.manual_seed(seed_of(settings.seed, "step", step))
-                batches = [goal.batch(rows, sources, device) for rows in _cut(plan.batch(step), passes)]
+                torch.manual_seed(seed_of(settings.seed, "step", step, *[ranks.rank] * bool(ranks.rank)))
+                rows = plan.batch(step)
+                mine = rows[ranks.rank :: ranks.size]
+                batches = [goal.batch(part, sources, ranks.device) for part in _cut(mine, passes)]
+                # All ranks of a divided model compute together, as often as each other, also who has nothing to do.
+                spare = (
+                    [goal.batch(rows[:1], sources, ranks.device)] if weights.divided and len(batches) < passes else []
+                )
                 try:
-                    loss = accumulate(policy, goal, batches, weights)
-                    norm = float(weights.clip(settings.clip))
+                    with ranks_lost_are_told():
+                        done = accumulate(policy, goal, batches, weights, idle=spare * (passes - len(batches)))
+                    norm = weights.clip(settings.clip)
                     if not math.isfinite(norm):
-                        raise NonFiniteLoss(f"The gradient is {norm}, at a loss of {loss}.")
+                        raise NonFiniteLoss(f"The gradient is {norm}, at a loss of {done.loss}.")
                 except NonFiniteLoss as error:
-                    raise _explain(error, step, policy, goal, batches, sources, out) from None
-                optimizer.step(lr)
-                history.append(loss)
-                for batch in batches:
-                    for item in batch.items:
-                        drawn[item.source] += 1
-                now = sum(b.tokens for b in batches)
+                    saver.wait()
+                    raise blame(error, step, policy, goal, rows, sources, ranks, out) from None
+                saver.wait()  # until now the last checkpoint was being written, from what changes here
+                skipped = _spike(done.loss, history) and settings.skip_spikes
+                if _spike(done.loss, history):
+                    what = "It was skipped." if skipped else "The step was taken; skip_spikes would skip it."
+                    log.say(f"The loss leapt to {done.loss:.3f} in step {step + 1}. {what}")
+                if skipped:
+                    weights.grad.zero_()
+                else:
+                    optimizer.step(lr)
+                history.append(done.loss)
+                items = [item for row in rows for item in row]
+                for item in items:
+                    drawn[item.source] += 1
+                now = sum(len(sources[item.source][item.index].ids) for item in items)
                 did = [policy.work(b.packed) for b in batches]
-                now_work, now_idle = sum(w for w, _ in did), sum(i for _, i in did)
+                now_work, now_idle, stop = ranks.sums(sum(w for w, _ in did), sum(i for _, i in did), stopped())
                 tokens, work, idle = tokens + now, work + now_work, idle + now_idle
                 log.step(
                     StepEvent(
                         step=step + 1,
                         steps=settings.steps,
-                        loss=loss,
-                        lr=lr,
+                        loss=done.loss,
+                        lr=0.0 if skipped else lr,
                         grad_norm=norm,
                         tokens=now,
-                        learned=sum(b.learned for b in batches),
+                        learned=round(done.learned),
                         padding=now_idle / now_work,
-                        tokens_per_second=log.rate(now),
+                        memory_mb=memory_mb(ranks.device),
+                        **log.speed(now, round(done.learned), policy.flops(now_work, done.learned), peak),
                     )
                 )
+                log.sources(step + 1, done.sources, ranks)
                 end = step + 1 == settings.steps
-                if end or (step + 1) % settings.save_every == 0 or stopped():
-                    save(step + 1)
-                if stopped() and not end:
+                if end or (step + 1) % settings.save_every == 0 or stop:
+                    save(step + 1, now=end or bool(stop))
+                if stop and not end:
                     log.say(f"Stopped and saved after step {step + 1}. The same command goes on from there.")
-                    raise SystemExit(128 + stopped())
+                    raise SystemExit(128 + (stopped() or signal.SIGTERM))
         seconds = time.perf_counter() - began
+        if settings.keep == "best" and best.step != settings.steps:
+            ranks.told(lambda: checkpoint.at(out / "checkpoints", best.step)).load(optimizer.state)
+            weights.publish()
+            log.say(f"The result is the model of step {best.step}, with the lowest loss on rows kept apart.")
+        machine.write(out, base=str(model), tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
         result = TrainResult(
             model_dir=out / "model",
             steps=settings.steps,
@@ -225,67 +236,95 @@ def train(
             left_out={k: int((~mask).sum()) for k, mask in usable.items()},
             precision=str(dtype).removeprefix("torch."),
         )
-        weights.to_master()
-        net.train(False)
-        if settings.adapter:
-            save_adapter(net, out / "adapter", settings.adapter, base=str(model))
-        if settings.adapter or settings.freeze:  # what stayed is written as it was read
-            net = merge(net, _begin(model, settings, new_ids))
-        cast(net, stored)
-        save_model(net, result.model_dir, tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
-        _write_result(result, out)
+        if ranks.first:
+            write_result(result, out)
+        ranks.gather(None)  # nobody goes on before the model is there
         return result
 
 
-def accumulate(policy: Policy, objective: Objective, batches: Sequence[Batch], weights: Weights) -> float:
-    """Put the gradient of the mean loss over all ``batches`` into ``weights.grad``; give that loss.
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """What a global batch has given, over all ranks."""
 
-    The mean is over the weight of all batches together, known before the first is computed, so it does not matter how
-    a global batch was cut.
+    loss: float
+    learned: float
+    sources: Mapping[str, tuple[float, float]]
+    """(summed loss, weight) of each source."""
+
+
+def accumulate(
+    policy: Policy, objective: Objective, batches: Sequence[Batch], weights: Weights, *, idle: Sequence[Batch] = ()
+) -> Accumulated:
+    """Put the gradient of the mean loss over all ``batches`` of all ranks into ``weights.grad``.
+
+    The mean is over the weight of all of them together, known before the first is computed, so it does not matter how
+    a global batch was cut. ``idle`` is computed for the company of other ranks and counts for nothing.
     """
-    weight = sum(objective.weight(b) for b in batches)
+    ranks = weights.ranks
+    (weight,) = ranks.sums(sum(objective.weight(b) for b in batches))
     if weight <= 0:
         raise TrainError("A global batch teaches nothing. Raise batch_tokens.")
     total = 0.0
+    by_source: dict[str, tuple[float, float]] = {}
     for batch in batches:
-        loss = objective.loss(policy, batch)
-        value = float(loss.total.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLoss(f"The loss is {value}.")
+        loss = loss_of(policy, objective, batch)
+        total += float(loss.total.detach())
         (loss.total / weight).backward()  # type: ignore[no-untyped-call]
-        total += value
-    return total / weight
+        weights.collect()
+        for name, (lost, counted) in _of_sources(batch, loss).items():
+            before = by_source.get(name, (0.0, 0.0))
+            by_source[name] = before[0] + lost, before[1] + counted
+    for batch in idle:
+        (loss_of(policy, objective, batch).total * 0).backward()  # type: ignore[no-untyped-call]
+        weights.collect()
+    weights.gather()
+    (total,) = ranks.sums(total)
+    if not math.isfinite(total):
+        raise NonFiniteLoss(f"The loss is {total}.")
+    return Accumulated(total / weight, weight, by_source)
 
 
-def _prepare(
-    model: ModelSource, settings: TrainSettings, new_ids: Sequence[int], device: torch.device, dtype: torch.dtype
-) -> tuple[Any, torch.dtype]:
-    """The model ready to be trained, on its device, and the data type that it is stored in."""
-    net: Any = _begin(model, settings, new_ids)
-    stored = net.dtype
-    cast(net, dtype if settings.adapter else torch.promote_types(stored, torch.float32))
-    if settings.adapter:
-        attach(net, settings.adapter, seed=seed_of(settings.seed, "adapter"), device=device)
-        if new_ids:  # their rows begin at a mean, which says nothing: they are trained
-            for layer in (net.get_input_embeddings(), net.get_output_embeddings()):
-                layer.requires_grad_(True)
-    if settings.freeze:
-        freeze(net, settings.freeze)
-    return net.to(device), stored
+def _of_sources(batch: Batch, loss: Loss) -> dict[str, tuple[float, float]]:
+    """The summed loss and the weight of each source in a batch."""
+    if loss.each is None:
+        return {}
+    names = [item.source for item in batch.items]
+    kinds = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    owner = np.array([kinds[name] for name in names])[batch.owners]
+    lost = np.bincount(owner, loss.each.double().cpu().numpy(), len(kinds))
+    counted = np.bincount(owner, minlength=len(kinds))
+    return {name: (float(lost[i]), float(counted[i])) for name, i in kinds.items() if counted[i]}
 
 
-def _begin(model: ModelSource, settings: TrainSettings, new_ids: Sequence[int]) -> Any:
-    """The model before the first step, as it is stored."""
-    net = load_model(model, seed=seed_of(settings.seed, "weights"), dtype=None)
-    extend(net, new_ids, seed=seed_of(settings.seed, "new tokens"))
-    return net
+def _spike(loss: float, history: Sequence[float]) -> bool:
+    """Whether the loss is far above what it lately was."""
+    recent = history[-SPIKE_AFTER:]
+    return len(recent) == SPIKE_AFTER and loss > SPIKE * sum(recent) / len(recent)
 
 
-def _tokens_at_once(net: Any) -> int:
-    """Tokens in one forward pass where the settings leave it open: enough for speed, little enough for memory."""
-    if net.device.type != "cpu":
-        return 16384
-    return 2048 if sum(p.numel() for p in net.parameters()) <= _SMALL else 512
+def _known(net: Any, sources: Mapping[str, TokenStore], shares: Mapping[str, float]) -> None:
+    """Refuse data whose ids the model does not have."""
+    biggest = max(int(store.ids.max()) for name, store in sources.items() if shares[name])
+    if biggest >= net.get_input_embeddings().num_embeddings:
+        raise TrainError(
+            f"The data hold token id {biggest}, the model knows {net.get_input_embeddings().num_embeddings} "
+            "ids. Were they encoded with another tokenizer?"
+        )
+
+
+def _another_machine(extra: Mapping[str, Any], ranks: Ranks) -> list[str]:
+    """What differs from the machine on which the run was begun."""
+    found = []
+    for what, before, now in (
+        ("threads", extra["threads"], torch.get_num_threads()),
+        ("processes", extra["ranks"], ranks.size),
+    ):
+        if before != now:
+            found.append(
+                f"The run was begun with {before} {what} and goes on with {now}: the result "
+                "will be as good, but not the same to the last bit."
+            )
+    return found
 
 
 def _cut(rows: Sequence[Row], passes: int) -> list[Sequence[Row]]:
@@ -317,102 +356,6 @@ def _stop_after_step() -> Iterator[Callable[[], int]]:
             signal.signal(s, handler)
 
 
-@torch.no_grad()
-def _explain(
-    error: NonFiniteLoss,
-    step: int,
-    policy: Policy,
-    objective: Objective,
-    batches: Sequence[Batch],
-    sources: Mapping[str, TokenStore],
-    out: Path,
-) -> NonFiniteLoss:
-    """Name the documents whose own loss is not finite; where none is alone to blame, all of the batch."""
-    guilty = []
-    items = [item for b in batches for item in b.items]
-    for item in items:
-        alone = objective.batch([(item,)], sources, batches[0].ids.device)
-        if not math.isfinite(float(objective.loss(policy, alone).total)):
-            guilty.append(item)
-    if guilty:
-        who = f"It comes from {len(guilty)} of the {len(items)} documents of this batch:"
-    else:
-        who = f"No single document does it; the batch held {len(items)}:"
-    names = [f"{i.source}: {sources[i.source].names[i.index]}" for i in (guilty or items)]
-    shown = "\n  ".join(names[:50] + (["..."] if len(names) > 50 else []))
-    return NonFiniteLoss(
-        f"{error} Step {step + 1} was not taken. {who}\n  {shown}\n"
-        "Look at these rows, or lower lr; the run goes on from its newest checkpoint in "
-        f"{out / 'checkpoints'}."
-    )
-
-
-def _identity(
-    model: ModelSource,
-    objective: str,
-    sources: Mapping[str, TokenStore],
-    shares: Mapping[str, float],
-    settings: TrainSettings,
-    dtype: torch.dtype,
-) -> dict[str, Any]:
-    """All that decides the result of a run."""
-    values = settings.model_dump()
-    values.pop("save_every")
-    values["precision"] = str(dtype).removeprefix("torch.")
-    if isinstance(model, str | Path):
-        name: Any = str(model)
-    else:
-        name = load_config(model).to_diff_dict()
-    identity = {
-        "model": name,
-        "objective": objective,
-        "sources": {k: s.digest for k, s in sorted(sources.items())},
-        "shares": {k: float(v) for k, v in sorted(shares.items())},
-        "settings": values,
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(identity, default=str))
-    return plain
-
-
-def _same_run(out: Path, identity: Mapping[str, Any]) -> None:
-    """A folder holds one run: going on with other settings or data would be neither the old nor the new one."""
-    path = out / "run.json"
-    if not path.exists():
-        text = json.dumps(identity, indent=1) + "\n"
-        part = out / ".run.json"
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if before == identity:
-        return
-    differences = []
-    for key in identity:
-        if before.get(key) == identity[key]:
-            continue
-        if isinstance(identity[key], dict) and isinstance(before.get(key), dict):
-            for k in sorted(set(identity[key]) | set(before[key])):
-                if before[key].get(k) != identity[key].get(k):
-                    differences.append(f"{key}.{k}: {before[key].get(k)} -> {identity[key].get(k)}")
-        else:
-            differences.append(f"{key}: {before.get(key)} -> {identity[key]}")
-    raise CheckpointError(
-        f"{out} holds another run ({'; '.join(differences)}). Choose another folder, or delete this one."
-    )
-
-
 def _tail_mean(history: Sequence[float]) -> float:
     tail = history[-max(1, len(history) // 10) :]
     return sum(tail) / len(tail)
-
-
-def _write_result(result: TrainResult, out: Path) -> None:
-    values = {**asdict(result), "model_dir": "model"}
-    part = out / ".result.json"
-    part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    part.replace(out / "result.json")
-
-
-def _read_result(path: Path, out: Path) -> TrainResult:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return TrainResult(**{**values, "model_dir": out / "model", "seconds": 0.0})

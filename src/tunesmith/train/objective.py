@@ -8,7 +8,7 @@ objective is right under any accumulation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,8 +28,8 @@ class Loss:
 
     total: Tensor
     weight: float
-    stats: Mapping[str, float] = field(default_factory=dict)
-    """Sums over the batch to be logged; the loop divides them by the global weight as well."""
+    each: Tensor | None = None
+    """The loss of each of the batch's targets, to be told apart by source. Nothing is learned from it."""
 
 
 class Objective(Protocol):
@@ -49,3 +49,15 @@ class Objective(Protocol):
 
 
 OBJECTIVES: Registry[Objective] = Registry("Objective")
+
+
+def loss_of(policy: Policy, objective: Objective, batch: Batch) -> Loss:
+    """The loss of a batch. What goes through ``policy.run`` is a tensor, so that a divided model sees it."""
+    found: list[Loss] = []
+
+    def compute() -> Tensor:
+        found.append(objective.loss(policy, batch))
+        return found[0].total
+
+    total = policy.run(compute)
+    return replace(found[0], total=total)

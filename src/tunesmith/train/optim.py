@@ -13,15 +13,19 @@ bfloat16 copy while the float32 vector remains the truth.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from tunesmith.errors import CheckpointError
+from tunesmith.train.parallel import Ranks, local
 
+Rule = Literal["muon", "matrix", "vector"]
+RULES: tuple[Rule, ...] = ("muon", "matrix", "vector")
+"""How parameters are updated, in the order in which they lie: Muon, AdamW with decay, AdamW without."""
 Schedule = Literal["wsd", "linear", "cosine"]
 BETAS = (0.9, 0.95)
 EPS = 1e-8
@@ -32,71 +36,96 @@ MUON_MOMENTUM = 0.95
 class Stretch:
     """Neighbouring parameters in the flat vectors that are updated alike."""
 
-    rule: Literal["muon", "matrix", "vector"]
+    rule: Rule
     start: int
     stop: int
     shape: tuple[int, int, int] | None = None
-    """[matrices, rows, columns] of a Muon stack."""
+    """[matrices, rows, columns] of a Muon stack; the rows of all ranks together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A named part of what a checkpoint holds: the rows from ``first`` on of a tensor of ``shape``."""
+
+    name: str
+    data: Tensor
+    shape: tuple[int, ...]
+    first: int
 
 
 class Weights:
-    """All parameters of a model in flat vectors.
+    """All trained parameters of a model in flat vectors, or what this rank holds of them.
 
     ``master`` is float32 and is what is saved. In bf16 ``compute`` is the copy the model works on, otherwise it
-    is ``master`` itself. ``grad`` holds the float32 gradient.
+    is ``master`` itself. ``grad`` holds the float32 gradient. Where the model is divided among ranks, its parameters
+    keep their own memory and are written anew after each step. ``exact`` then has what this rank held of
+    them, by name, before they were rounded to ``dtype``.
     """
 
-    def __init__(self, model: nn.Module, *, optimizer: Literal["muon", "adamw"], dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        optimizer: Literal["muon", "adamw"],
+        dtype: torch.dtype,
+        ranks: Ranks | None = None,
+        exact: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.ranks = ranks or Ranks()
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         shared = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
         head = getattr(model, "get_output_embeddings", lambda: None)()
         if head is not None:
             shared.add(id(head.weight))
 
-        def rule(p: nn.Parameter) -> Literal["muon", "matrix", "vector"]:
+        def rule(p: nn.Parameter) -> Rule:
             if p.ndim < 2:
                 return "vector"
             return "muon" if optimizer == "muon" and p.ndim == 2 and id(p) not in shared else "matrix"
 
-        order = {"muon": 0, "matrix": 1, "vector": 2}
-        named.sort(key=lambda np: (order[rule(np[1])], tuple(np[1].shape) if rule(np[1]) == "muon" else ()))
+        named.sort(key=lambda np: (RULES.index(rule(np[1])), tuple(np[1].shape) if rule(np[1]) == "muon" else ()))
         self.names = [n for n, _ in named]
         self.parameters = [p for _, p in named]
         self.rules = [rule(p) for p in self.parameters]
-        sizes = [p.numel() for p in self.parameters]
+        self.divided = any(isinstance(p, DTensor) for p in self.parameters)
+        sizes = [local(p).numel() for p in self.parameters]
         total = sum(sizes)
-        device = self.parameters[0].device
+        device = local(self.parameters[0]).device
         # What is trained needs a float32 truth; float64 models (in tests) stay what they are.
-        exact = torch.float64 if dtype == torch.float64 else torch.float32
-        self.master = torch.empty(total, dtype=exact, device=device)
+        exactly = torch.float64 if dtype == torch.float64 else torch.float32
+        self.master = torch.empty(total, dtype=exactly, device=device)
         self.grad = torch.zeros_like(self.master)
-        split = dtype != exact
-        self.compute = torch.empty(total, dtype=dtype, device=device) if split else self.master
+        split = dtype != exactly
+        self.compute = torch.empty(total, dtype=dtype, device=device) if split and not self.divided else self.master
         self.slices: list[slice] = []
         self._where: dict[nn.Parameter, Tensor] = {}
         a = 0
-        for p, n in zip(self.parameters, sizes, strict=True):
+        for name, p, n in zip(self.names, self.parameters, sizes, strict=True):
             self.slices.append(slice(a, a + n))
-            self.master[a : a + n] = p.detach().reshape(-1)
-            p.data = self.compute[a : a + n].view(p.shape)
-            if split:
+            held = (exact or {}).get(name, local(p.detach()))
+            self.master[a : a + n] = held.reshape(-1)
+            if not self.divided:
+                p.data = self.compute[a : a + n].view(p.shape)
+            if self.divided:
+                self._where[p] = self.grad[a : a + n].view(local(p).shape)
+            elif split:
                 # Added to the float32 gradient as soon as it is whole, and given back: never are all there at once.
                 p.register_post_accumulate_grad_hook(self._collect)  # type: ignore[no-untyped-call]
-                self._where[p] = self.grad[a : a + n].view(p.shape)
+                self._where[p] = self.grad[a : a + n].view(local(p).shape)
             else:
                 p.grad = self.grad[a : a + n].view(p.shape)
             a += n
         self.publish()
-        if split:
+        if split and not self.divided:
             for p in model.parameters():
                 p.data = p.data if p.requires_grad else p.data.to(dtype)
         stored = model.state_dict().keys()  # what a model computes for itself, as its rotations, stays exact
         for buffer_name, buffer in model.named_buffers():
             if buffer.is_floating_point() and split and buffer_name in stored:
                 buffer.data = buffer.data.to(dtype)
-        self.stretches = self._stretches(sizes)
+        self.stretches = self._stretches()
 
-    def _stretches(self, sizes: list[int]) -> tuple[Stretch, ...]:
+    def _stretches(self) -> tuple[Stretch, ...]:
         out: list[Stretch] = []
         for p, rule, where in zip(self.parameters, self.rules, self.slices, strict=True):
             shape = (1, p.shape[0], p.shape[1]) if rule == "muon" else None
@@ -108,28 +137,66 @@ class Weights:
                 out.append(Stretch(rule, where.start, where.stop, shape))
         return tuple(out)
 
+    @torch.no_grad()
     def publish(self) -> None:
         """Let the model compute with the current master weights."""
-        if self.compute is not self.master:
+        if self.divided:
+            for p, s in zip(self.parameters, self.slices, strict=True):
+                held = local(p)
+                held.copy_(self.master[s].view(held.shape))
+        elif self.compute is not self.master:
             self.compute.copy_(self.master)
 
     def _collect(self, parameter: Tensor) -> None:
         assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
-        self._where[parameter].add_(parameter.grad)
+        self._where[parameter].add_(local(parameter.grad))
         parameter.grad = None
 
-    def clip(self, limit: float) -> Tensor:
+    def collect(self) -> None:
+        """After a backward pass of a divided model: take what this rank has of the gradients."""
+        if self.divided:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    self._collect(parameter)
+
+    def gather(self) -> None:
+        """Let the gradient be the sum over all ranks. A divided model has done it already."""
+        if not self.divided:
+            self.ranks.add(self.grad)
+
+    def clip(self, limit: float) -> float:
         """The norm of the gradient, which is scaled down to ``limit`` if longer (0: only measured)."""
-        norm: Tensor = torch.linalg.vector_norm(self.grad)
-        if limit and float(norm) > limit:
+        norm = float(torch.linalg.vector_norm(self.grad))
+        if self.divided:
+            norm = math.sqrt(self.ranks.sums(norm**2)[0])
+        if limit and norm > limit:
             self.grad.mul_(limit / norm)
         return norm
+
+    def pieces(self, kind: str, flat: Tensor, rules: Sequence[str] = RULES) -> Iterator[Piece]:
+        """The part of each parameter in a vector that holds those of some rules, laid out as ``master`` is."""
+        at = 0
+        for name, p, rule in zip(self.names, self.parameters, self.rules, strict=True):
+            if rule in rules:
+                shape = local(p).shape
+                first = self.ranks.rows(p.shape[0])[0] if self.divided else 0
+                yield Piece(f"{kind}.{name}", flat[at : at + shape.numel()].view(shape), (*p.shape,), first)
+                at += shape.numel()
 
     def to_master(self) -> None:
         """Make the model's parameters the float32 weights themselves, to be saved. Training is over then."""
         for p, s in zip(self.parameters, self.slices, strict=True):
             p.grad = None
             p.data = self.master[s].view(p.shape)
+
+    def whole(self) -> dict[str, Tensor]:
+        """Each trained parameter, gathered from all ranks that hold a part of it."""
+        found = {}
+        for piece in self.pieces("", self.master):
+            data = self.ranks.whole(piece.data[None], piece.shape[0])[0] if self.divided else piece.data
+            if self.ranks.first:
+                found[piece.name[1:]] = data.to("cpu")
+        return found
 
 
 class Optimizer:
@@ -157,8 +224,7 @@ class Optimizer:
                 assert s.shape is not None
                 momentum = self.momentum[s.start : s.stop]
                 momentum.lerp_(grad, 1 - MUON_MOMENTUM)
-                nesterov = grad.lerp(momentum, MUON_MOMENTUM).view(s.shape)
-                update = orthogonalise(nesterov).reshape(-1)
+                update = self._orthogonal(grad.lerp(momentum, MUON_MOMENTUM), s.shape).reshape(-1)
                 if self.weight_decay:
                     weight.mul_(1 - lr * self.weight_decay)
                 weight.add_(update, alpha=-lr * 0.2 * max(s.shape[1:]) ** 0.5)
@@ -173,23 +239,25 @@ class Optimizer:
         w.grad.zero_()
         w.publish()
 
-    @property
-    def state(self) -> dict[str, Tensor]:
-        return {
-            "master": self.weights.master,
-            "momentum": self.momentum,
-            "m": self.m,
-            "v": self.v,
-            "steps": self.steps,
-        }
+    def _orthogonal(self, local: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """The update of a stack of matrices. Its rows are gathered from all ranks where they are divided."""
+        ranks = self.weights.ranks
+        if not self.weights.divided:
+            return orthogonalise(local.view(shape))
+        first, last = ranks.rows(shape[1])
+        return orthogonalise(ranks.whole(local.view(shape[0], last - first, shape[2]), shape[1]))[:, first:last]
 
-    @torch.no_grad()
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        for name, tensor in self.state.items():
-            if name not in state or state[name].shape != tensor.shape:
-                raise CheckpointError(f"The checkpoint does not fit this model: {name} differs in size.")
-            tensor.copy_(state[name])
-        self.weights.publish()
+    @property
+    def state(self) -> list[Piece]:
+        """Everything that a checkpoint has to hold."""
+        w = self.weights
+        return [
+            *w.pieces("master", w.master),
+            *w.pieces("momentum", self.momentum, RULES[:1]),
+            *w.pieces("m", self.m, RULES[1:]),
+            *w.pieces("v", self.v, RULES[1:]),
+            Piece("steps", self.steps.view(1), (1,), 0),
+        ]
 
 
 def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:

@@ -52,5 +52,21 @@ class TrainSettings(BaseModel):
     recompute: bool = Field(
         False, description="Compute each layer again in the backward pass: a fraction of the memory, a third more time."
     )
+    skip_spikes: bool = Field(
+        False, description="Take no step where the loss is twice what it lately was. Always logged."
+    )
+    validation: int = Field(
+        0, ge=0, description="Rows kept from training, about so many; their loss is measured at each checkpoint."
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="Whether the result is the last model, or the one with the lowest loss on those rows."
+    )
+    shard: bool = Field(
+        False, description="Divide the model among the processes (FSDP2); without, each of them holds all of it."
+    )
+    offload: bool = Field(False, description="With shard: keep weights and optimizer in the memory of the CPU.")
+    track: list[Literal["tensorboard", "wandb", "trackio", "mlflow"]] = Field(
+        default=["tensorboard"], description="Where figures go besides metrics.jsonl."
+    )
     save_every: int = Field(200, ge=1, description="Steps between checkpoints: what a kill can cost at most.")
     seed: int = Field(0, description="Order of the data, fresh weights and dropout follow from it.")

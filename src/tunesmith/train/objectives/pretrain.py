@@ -29,7 +29,8 @@ class Pretrain:
 
     def loss(self, policy: Policy, batch: Batch) -> Loss:
         hidden = policy.hidden(batch.ids, batch.packed)
-        return Loss(policy.token_loss(hidden[batch.at], batch.targets), self.weight(batch))
+        total, each = policy.token_losses(hidden[batch.at], batch.targets)
+        return Loss(total, self.weight(batch), each)
 
 
 OBJECTIVES.add("pretrain")(Pretrain())

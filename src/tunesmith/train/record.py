@@ -1,0 +1,116 @@
+"""What a run is (``run.json``) and what it was when it was finished (``result.json``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunesmith.errors import CheckpointError
+from tunesmith.models.load import ModelSource, load_config
+from tunesmith.plan import TokenStore
+from tunesmith.train.settings import TrainSettings
+
+UNCHANGING = {"save_every", "shard", "offload", "track"}
+"""Settings that change nothing in what is learned but rounding: a run may go on with others."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a finished run was."""
+
+    model_dir: Path
+    steps: int
+    loss: float
+    """Mean training loss over the last tenth of the steps."""
+    tokens: int
+    seconds: float
+    """Of training, in this process; 0.0 where the run was found finished."""
+    tokens_per_second: float
+    padding: float
+    """Share of the model's work that was done for no token (only attention has any)."""
+    resumed_from: int
+    """The step this process began at."""
+    realised: Mapping[str, float]
+    """Share of each source in the documents trained on."""
+    left_out: Mapping[str, int]
+    """Rows of each source that teach nothing under this objective."""
+    precision: str
+    documents: int = 0
+    """Drawn in this process."""
+
+
+def identity(
+    model: ModelSource,
+    objective: str,
+    sources: Mapping[str, TokenStore],
+    shares: Mapping[str, float],
+    settings: TrainSettings,
+    dtype: torch.dtype,
+) -> dict[str, Any]:
+    """All that decides the result of a run."""
+    values = settings.model_dump()
+    for setting in UNCHANGING:
+        values.pop(setting)
+    values["precision"] = str(dtype).removeprefix("torch.")
+    if isinstance(model, str | Path):
+        name: Any = str(model)
+    else:
+        name = load_config(model).to_diff_dict()
+    identity = {
+        "model": name,
+        "objective": objective,
+        "sources": {k: s.digest for k, s in sorted(sources.items())},
+        "shares": {k: float(v) for k, v in sorted(shares.items())},
+        "settings": values,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(identity, default=str))
+    return plain
+
+
+def same_run(out: Path, identity: Mapping[str, Any]) -> None:
+    """A folder holds one run: going on with other settings or data would be neither the old nor the new one."""
+    path = out / "run.json"
+    if not path.exists():
+        text = json.dumps(identity, indent=1) + "\n"
+        part = out / ".run.json"
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before == identity:
+        return
+    differences = []
+    for key in identity:
+        if before.get(key) == identity[key]:
+            continue
+        if isinstance(identity[key], dict) and isinstance(before.get(key), dict):
+            for k in sorted(set(identity[key]) | set(before[key])):
+                if before[key].get(k) != identity[key].get(k):
+                    differences.append(f"{key}.{k}: {before[key].get(k)} -> {identity[key].get(k)}")
+        else:
+            differences.append(f"{key}: {before.get(key)} -> {identity[key]}")
+    raise CheckpointError(
+        f"{out} holds another run ({'; '.join(differences)}). Choose another folder, or delete this one."
+    )
+
+
+def write_result(result: TrainResult, out: Path) -> None:
+    """Written last: a run that has it is finished."""
+    values = {**asdict(result), "model_dir": "model"}
+    part = out / ".result.json"
+    part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    part.replace(out / "result.json")
+
+
+def read_result(out: Path) -> TrainResult | None:
+    """The result of a run that is finished."""
+    path = out / "result.json"
+    if not path.exists() or not (out / "model" / "config.json").exists():
+        return None
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return TrainResult(**{**values, "model_dir": out / "model", "seconds": 0.0})
