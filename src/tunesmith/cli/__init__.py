@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import typer
 
 from tunesmith import __version__
-from tunesmith.cli import chat, data, doctor, eval, quickstart, run, show, train
+from tunesmith.cli import chat, data, doctor, eval, launch, quickstart, run, show, train
 from tunesmith.errors import TunesmithError
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command(rich_help_panel="Start here")(quickstart.quickstart)
 app.command(rich_help_panel="Start here")(doctor.doctor)
 app.command(rich_help_panel="Recipes")(run.run)
 app.command(rich_help_panel="Recipes")(train.train)
+app.command(rich_help_panel="Recipes", context_settings={"ignore_unknown_options": True})(launch.launch)
 app.command(name="eval", rich_help_panel="Recipes")(eval.evaluate)
 app.add_typer(data.app, name="data", rich_help_panel="Look")
 app.command(rich_help_panel="Look")(show.show)

@@ -103,13 +103,12 @@ def start(
 
     from tunesmith import recipe as recipes
     from tunesmith.stages import run as runner
+    from tunesmith.stages.together import leads
 
     loaded = recipes.load(recipe, overrides(set, seed))
     if kinds and not only:
         only = [id for id, stage in loaded.stages.items() if stage.kind in kinds and (full or not stage.full)]
-    console = Console()
-    if not sys.stdout.isatty():
-        console = Console(width=110)
+    console = Console(quiet=not leads()) if sys.stdout.isatty() else Console(width=110, quiet=not leads())
     console.print(f"[bold]{loaded.name}[/] [dim]{loaded.file}, seed {loaded.seed}[/]", highlight=False)
     result = runner.run(loaded, folder=out, only=only, again=again or (), full=full, console=console)
     ran = [stage for stage in result.stages if not stage.reused]

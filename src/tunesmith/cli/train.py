@@ -31,10 +31,12 @@ def train(
     from tunesmith import recipe as recipes
     from tunesmith.cli.run import overrides
     from tunesmith.errors import RecipeError
+    from tunesmith.stages.together import leads
 
     loaded = recipes.load(recipe, overrides(set, seed))
     wanted = stage or loaded.result
     if not wanted:
         raise RecipeError(f"{loaded.file} has no training stage. Run all of it with: tunesmith run {recipe}")
     folder = start(recipe, only=[wanted], again=again, set=set, seed=seed, out=out, full=full)
-    typer.echo(f"The model: {folder / wanted}\nTalk to it: tunesmith chat {folder / wanted}")
+    if leads():
+        typer.echo(f"The model: {folder / wanted}\nTalk to it: tunesmith chat {folder / wanted}")

@@ -34,6 +34,8 @@ class TokenStore:
     names: Sequence[str]
     digest: str
     """Hash of all of the above; two stores with the same digest train the same."""
+    folder: Path | None = None
+    """Where it lies, if it does."""
 
     @classmethod
     def of(cls, encoded: EncodedMany, names: Sequence[str] = ()) -> TokenStore:
@@ -87,6 +89,7 @@ class TokenStore:
             np.load(folder / "offsets.npy"),
             json.loads((folder / "names.json").read_text(encoding="utf-8")),
             about["digest"],
+            folder,
         )
 
     def __len__(self) -> int:

@@ -77,7 +77,7 @@ class CurveStage(Stage):
 
         folder = job.out / f"{self.vary}_{count}"
         inputs = {name: job.folder(name) for name in (like.model, like.data)}
-        part = Job(job.id, folder, job.seed, inputs, job.console, job.stages, job.history)
+        part = Job(job.id, folder, job.seed, inputs, job.console, job.stages, job.history, job.calls)
         tune(like, part, [c for group in built.train.values() for c in group])
         model_dir = training.model_folder(folder)
         fmt, model = training.open_format(model_dir), open_model(folder)

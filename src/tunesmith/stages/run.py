@@ -31,6 +31,7 @@ from tunesmith.errors import RecipeError, UnknownName
 from tunesmith.recipe import Recipe, references
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job, Stage
+from tunesmith.stages.together import Calls, leads, many
 from tunesmith.train.lock import run_lock
 
 DONE = "stage.json"
@@ -75,6 +76,10 @@ def run(
         if name not in recipe.stages:
             raise UnknownName("Stage", name, recipe.stages)
     start = time.monotonic()
+    calls = Calls(folder) if many() else None
+    if calls and not leads():
+        calls.follow()
+        return RunResult(folder, (), time.monotonic() - start)
     ran: list[Ran] = []
     done: dict[str, dict[str, Any]] = {}
     for id in wanted:  # before anything runs, so that a file edited meanwhile is not taken for the code that ran
@@ -104,7 +109,7 @@ def run(
                 for _, name, _ in references(stage)
                 if name not in recipe.stages or name in done
             }
-            job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done))
+            job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done), calls)
             give_back_memory()
             reset_peak()
             began = time.monotonic()
@@ -129,6 +134,8 @@ def run(
                 highlight=False,
             )
             write_json(folder / RUN, _run_info(recipe, folder))
+        if calls:
+            calls.end()
     return RunResult(folder, tuple(ran), time.monotonic() - start)
 
 

@@ -133,7 +133,7 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
     if stage.rehearsal:
         shares = {**{task: (1 - stage.rehearsal) * share for task, share in shares.items()}, TEXT: stage.rehearsal}
     _say(job, stage, shares, means, {name: len(store) for name, store in stores.items()})
-    info = training.fit(job, str(base), "sft", stores, shares, stage.train, tokenizer, fmt, new_ids)
+    info = training.fit(job, str(base), "sft", stores, shares, stage.train, tokenizer, fmt, new_ids, clusters)
     return {
         **info,
         "asked": shares,

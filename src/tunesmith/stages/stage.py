@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
@@ -33,6 +33,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 
 from tunesmith.registry import Registry
+
+if TYPE_CHECKING:
+    from tunesmith.stages.together import Calls
 
 
 class Progress(Protocol):
@@ -72,6 +75,9 @@ class Job:
     """The stages of the whole recipe, for one that works on another's settings."""
     history: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What the earlier stages of this run took and returned: their ``stage.json``."""
+
+    calls: Calls | None = None
+    """How the other processes of the run are called to a training, where there are others."""
 
     def folder(self, name: str) -> Path:
         """Where a reference of any stage leads: another stage's folder, or one that is not a stage."""

@@ -17,6 +17,7 @@ from tunesmith.errors import DataError, TemplateRefused
 from tunesmith.plan import TokenStore
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job
+from tunesmith.stages.together import folder_of
 from tunesmith.train.settings import TrainSettings
 from tunesmith.types import Conversation, EncodedMany
 
@@ -135,6 +136,7 @@ def fit(
     tokenizer: Path,
     fmt: ChatFormat,
     new_ids: Sequence[int] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Train, and say what was trained."""
     from tunesmith.train.loop import train
@@ -143,17 +145,20 @@ def fit(
         settings = settings.model_copy(update={"seed": job.seed})
     tokens = sum(store.tokens for store in sources.values())
     job.step(f"{sum(map(len, sources.values())):,} documents, {tokens:,} tokens, {settings.steps} steps")
-    result = train(
-        model,
-        objective,
-        sources,
-        shares,
-        settings,
-        job.out,
-        tokenizer_dir=tokenizer,
-        stop_ids=sorted(fmt.stop_ids),
-        new_ids=new_ids,
-    )
+    call: dict[str, Any] = {
+        "model": model,
+        "objective": objective,
+        "shares": dict(shares),
+        "out_dir": str(job.out),
+        "tokenizer_dir": str(tokenizer),
+        "stop_ids": sorted(fmt.stop_ids),
+        "new_ids": list(new_ids),
+        "groups": dict(groups or {}),
+    }
+    if job.calls:
+        folders = {name: folder_of(store) for name, store in sources.items()}
+        job.calls.make({**call, "sources": folders, "settings": settings.model_dump(mode="json")})
+    result = train(**call, sources=sources, settings=settings)
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
     speed, padding = f"{result.tokens_per_second:,.0f} tokens/s", f"{100 * result.padding:.1f} % of the work on padding"
     job.step(f"loss {result.loss:.3f}, {speed}, {padding}")

@@ -121,8 +121,7 @@ class RunLog:
         values = asdict(event)
         line = {k: round(v, 6) if isinstance(v, float) and k != "lr" else v for k, v in values.items()}
         self._files[0].write(json.dumps(line) + "\n")
-        if event.step % 20 == 0 or event.step == event.steps:
-            self._files[0].flush()
+        self._files[0].flush()  # what was logged of a step that a checkpoint has is there after a kill
         self._track({f"train/{k}": values[k] for k in SHOWN}, event.step)
         self._progress.update(
             self._bar, completed=event.step, loss=f"{event.loss:.3f}", rate=f"{event.tokens_per_second:,.0f}"

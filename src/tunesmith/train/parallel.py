@@ -27,20 +27,11 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.train.torchrun import rank, size
 
 Value = TypeVar("Value")
 PATIENCE = datetime.timedelta(hours=1)
 """How long a rank waits for the others: one may be writing a large model."""
-
-
-def rank() -> int:
-    """Which process of the run this is, from torchrun's environment; 0 without."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def size() -> int:
-    """How many processes the run has."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @dataclass(frozen=True)
