@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from tunesmith import recipe
+from tunesmith.chat import train_bpe
 from tunesmith.cli.chat import open_talk
 from tunesmith.cli.folders import open_folder
 from tunesmith.errors import RecipeError
 from tunesmith.models.generate import GREEDY
+from tunesmith.models.load import load_model
 from tunesmith.stages import run as runner
 
 RECIPE = """\
@@ -81,3 +84,44 @@ def test_a_run_without_its_model_says_how_to_go_on(tmp_path: Path, tasks: Path) 
         RecipeError, match=r"has not come as far as its model \(tune\). Go on with: tunesmith run my.yaml"
     ):
         open_folder(tmp_path / "run")
+
+
+PAIR_RECIPE = """\
+name: pair
+stages:
+  build: {{kind: build, tasks: [{tasks}], held_out: {place}/held_out.yaml}}
+  tune: {{kind: sft, model: {place}/t5, data: build,
+          train: {{steps: 150, batch_tokens: 256, row_length: 128, lr: 1e-2, {more}}}}}
+  eval: {{kind: eval, data: build, base: {place}/t5, tuned: tune, max_new_tokens: 9}}
+  report: {{kind: report, data: build, scores: eval}}
+"""
+
+
+@pytest.mark.parametrize("more", ["", "adapter: {rank: 8}"])
+def test_an_encoder_decoder_in_the_same_recipe(tmp_path: Path, tasks: Path, more: str) -> None:
+    """T5 is tuned, asked and opened by plain transformers, with the same stages and settings as any other model."""
+    tok = train_bpe(["What sound has the cow? moo", "Tell me: woof"], 300, ("</s>",), eos="</s>")
+    tok.save_pretrained(tmp_path / "t5")
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
+    load_model({"model_type": "t5", "vocab_size": 320, **sizes}, seed=1).save_pretrained(tmp_path / "t5")
+    loaded = recipe.parse(PAIR_RECIPE.format(tasks=tasks, place=tmp_path, more=more))
+    out = tmp_path / "runs"
+    runner.run(loaded, folder=out, console=Console(file=io.StringIO()))
+    scores = {
+        (row["model"], row["level"]): row["value"]
+        for row in json.loads((out / "report.json").read_text(encoding="utf-8"))["results"]
+        if row["metric"] == "exact_match"
+    }
+    if not more:
+        assert scores["tuned", "seen"] == 1.0 and scores["base", "seen"] == 0.0
+    folder = out / "tune" / "model"
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    plain = AutoTokenizer.from_pretrained(folder)
+    question = plain.apply_chat_template(
+        [{"role": "user", "content": "What sound has the cow?"}], add_generation_prompt=True, return_tensors="pt"
+    )
+    said = model.generate(**question, max_new_tokens=9)[0]
+    answer = "".join(open_talk(out / "tune", None, GREEDY, 9).answer("What sound has the cow?"))
+    assert plain.decode(said, skip_special_tokens=True) == answer
+    if not more:
+        assert answer == "moo"

@@ -48,6 +48,7 @@ NAMED = {
     "chatml": Named(("<|im_start|>", "<|im_end|>"), end="<|im_end|>"),
     "zephyr": Named(("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")),
     "tulu": Named(("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")),
+    "pair": Named(()),
 }
 
 ROLES = ("system", "developer", "user", "assistant", "tool")

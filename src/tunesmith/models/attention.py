@@ -61,6 +61,8 @@ class Packed:
     """[T] for each flat token its slot, counting the slots of all groups one after another."""
     spare: int = 0
     """How many of the T tokens, at the end, belong to no document. Nothing is learned from them."""
+    begins: tuple[int, ...] = ()
+    """Where in each document the first learned token stands: there an encoder-decoder's answer begins."""
 
     @property
     def tokens(self) -> int:
@@ -80,6 +82,10 @@ class Packed:
     def cast(self, dtype: torch.dtype) -> Packed:
         """The same with masks in the type that the model computes in."""
         return replace(self, groups=tuple(replace(g, mask=g.mask.to(dtype)) for g in self.groups))
+
+    def beginning(self, begins: Sequence[int]) -> Packed:
+        """The same, with what is learned of each document beginning there."""
+        return replace(self, begins=tuple(map(int, begins)))
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device | str = "cpu", *, grain: int = 1) -> Packed:

@@ -1,12 +1,12 @@
-"""Answers from a causal language model: many at once, one as a stream, or a choice among given ones.
+"""Answers from a language model: many at once, one as a stream, or a choice among given ones.
 
     generate(model, prompts, stop_ids=...)          -> [Generated(ids, finished), ...]   thousands of prompts
     stream(model, prompt, stop_ids=...)             -> one id after the other            a chat
     rank_options(model, prompts, options)           -> [log-likelihoods, ...]            a choice
 
-Works on any Hugging Face causal language model. Prompts are sorted by length and run in left-padded
-batches, so that little is padded; equal prompts are computed once; rows that have finished leave the
-batch. The result does not depend on any of this: it is what each prompt would give alone. That holds
+Works on any Hugging Face language model, also of an encoder and a decoder. Prompts are sorted by length and
+run in left-padded batches, so that little is padded; equal prompts are computed once; rows that have finished
+leave the batch. The result does not depend on any of this: it is what each prompt would give alone. That holds
 for sampling too, because chance comes from (seed, number of the prompt, number of the token).
 
 Shapes: B rows, L prompt slots, V vocabulary.
@@ -25,8 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from tunesmith.errors import EvalError
+from tunesmith.models.load import decoder_start
 
 Ids = Sequence[int] | NDArray[np.int32]
 Progress = Callable[[int, int], None]
@@ -87,7 +89,7 @@ def generate(
     done = 0
     with _answering(model) as run:
         for batch in run.batches([len(r) for r in shared]):
-            limits = [min(max_new_tokens, room - len(shared[i])) for i in batch]
+            limits = [min(max_new_tokens, room - len(shared[i]) * run.goes_on) for i in batch]
             for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling):
                 answers[i] = answer
             done += len(batch)
@@ -156,7 +158,7 @@ def stream(
     stops, chance = frozenset(stop_ids), _chance(sampling, 0)
     memory = memory if memory is not None else Memory()
     with torch.inference_mode(), _answering(model) as run:
-        new = memory.reuse(row)
+        new = memory.reuse(row if run.goes_on else row[:0])
         if memory.state is None:
             memory.state, logits = run.prefill([row])
         else:
@@ -304,6 +306,9 @@ class _State:
 class _Run:
     """The forward pass of one model, in the words of this file."""
 
+    goes_on = True
+    """Whether what was said so far may grow into the next prompt."""
+
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.device = next(model.parameters()).device
@@ -386,6 +391,57 @@ class _Run:
         return logits
 
 
+@dataclass(slots=True)
+class _PairState(_State):
+    """What an encoder-decoder remembers: also what its encoder has read."""
+
+    read: Tensor
+    real: Tensor
+    """[B, S] 0 where a slot of it is padding."""
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        _State.keep(self, rows)
+        index = torch.from_numpy(rows).to(self.read.device)
+        self.read, self.real = self.read[index], self.real[index]
+
+
+class _PairRun(_Run):
+    """The same for an encoder-decoder: the prompt is read once, by the encoder, and the answer begins anew."""
+
+    goes_on = False
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        self.exact = False
+        self.start = decoder_start(model)
+
+    def prefill(self, rows: Sequence[NDArray[np.int64]]) -> tuple[_State, Tensor]:
+        longest = max(map(len, rows))
+        ids = np.zeros((len(rows), longest), dtype=np.int64)
+        real = np.zeros((len(rows), longest), dtype=np.int64)
+        for k, row in enumerate(rows):
+            ids[k, : len(row)], real[k, : len(row)] = row, 1
+        mask = torch.from_numpy(real).to(self.device)
+        encoder: Any = self.model.get_encoder()
+        read = encoder(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=mask).last_hidden_state
+        none = torch.zeros(len(rows), dtype=torch.long, device=self.device)
+        state = _PairState(None, None, none, read, mask)
+        return state, self.step(state, np.full(len(rows), self.start))
+
+    def _forward(self, state: _State, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
+        assert isinstance(state, _PairState)
+        out = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=state.read),
+            attention_mask=state.real,
+            decoder_input_ids=ids,
+            past_key_values=state.cache,
+            use_cache=True,
+        )
+        state.cache = out.past_key_values
+        logits: Tensor = out.logits[:, -keep:]
+        return logits
+
+
 @contextmanager
 def _answering(model: PreTrainedModel) -> Iterator[_Run]:
     """The model in evaluation mode, with an attention that knows caches; afterwards it is as it was."""
@@ -394,7 +450,7 @@ def _answering(model: PreTrainedModel) -> Iterator[_Run]:
     if attention == "tunesmith":
         model.set_attn_implementation("sdpa")
     try:
-        yield _Run(model)
+        yield _PairRun(model) if model.config.is_encoder_decoder else _Run(model)
     finally:
         if attention == "tunesmith":
             model.set_attn_implementation(attention)

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from tunesmith.errors import TrainError, nearest
 from tunesmith.models.attention import NAME
@@ -67,7 +74,7 @@ def load_model(
         config = load_config(source)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            make: Any = AutoModelForCausalLM
+            make: Any = _class_of(config)
             model = make.from_config(config, attn_implementation=attention)
         make = model
         moved: PreTrainedModel = make.to(dtype or config.dtype or torch.float32)
@@ -75,7 +82,8 @@ def load_model(
     name, revision = _place(source)
     with _plain_errors(name):
         # No code of a model's own is run, and no pickle is opened: both could do anything.
-        model = AutoModelForCausalLM.from_pretrained(
+        auto = _class_of(load_config(source))
+        model = auto.from_pretrained(
             name,
             revision=revision,
             dtype=dtype or "auto",
@@ -84,6 +92,20 @@ def load_model(
             use_safetensors=True,
         )
     return model
+
+
+def _class_of(config: PretrainedConfig) -> Any:
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+
+
+def decoder_start(model: PreTrainedModel) -> int:
+    """The token that every answer begins after; where a model names none it is its padding, as T5 has it."""
+    for name in ("decoder_start_token_id", "pad_token_id"):
+        for place in (model.generation_config, model.config):
+            found = getattr(place, name, None)
+            if found is not None:
+                return int(found)
+    raise TrainError(f"{type(model).__name__} does not say what its decoder starts with (decoder_start_token_id).")
 
 
 def cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
@@ -155,6 +177,8 @@ def save_model(
             base = model.generation_config or make()
             base.eos_token_id = stops if len(stops) > 1 else stops[0]
             model.generation_config = base
+        if model.config.is_encoder_decoder and model.generation_config is not None:
+            model.generation_config.decoder_start_token_id = decoder_start(model)
         model.save_pretrained(part)
     finally:
         if implementation == NAME:

@@ -23,7 +23,7 @@ from tunesmith.models import attention
 from tunesmith.models.attention import Packed
 from tunesmith.models.head import linear_cross_entropy
 
-_STEP = 16
+STEP = 16
 """Side by side, lengths are filled up to multiples of this."""
 
 
@@ -37,11 +37,11 @@ class Policy:
     def __init__(self, model: PreTrainedModel, *, noise: float = 0.0) -> None:
         asked: Any = model
         head = asked.get_output_embeddings()
-        if not isinstance(head, nn.Linear) or model.base_model is model:
-            raise TrainError(f"{type(model).__name__} is not a causal language model with a linear output layer.")
+        if not isinstance(head, nn.Linear):
+            raise TrainError(f"{type(model).__name__} is not a language model with a linear output layer.")
         self.model = model
         self.head = head
-        self.trunk: nn.Module = model.base_model
+        self.trunk = self._find_trunk(model)
         config: Any = model.config.get_text_config()
         self._cap = float(getattr(config, "final_logit_softcapping", None) or 0.0)
         # Granite divides its logits, Cohere multiplies them; for hidden states it is the same.
@@ -55,17 +55,42 @@ class Policy:
         heads = int(getattr(config, "num_attention_heads", 0))  # a state-space model has none
         width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
         self._work_of_pair = 2 * config.num_hidden_layers * heads * width
-        embeddings = {id(p) for m in self.trunk.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-        self._work_of_token = sum(p.numel() for p in self.trunk.parameters() if p.ndim > 1 and id(p) not in embeddings)
+        apart = {id(p) for m in self.trunk.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+        apart.add(id(head.weight))
+        self._work_of_token = sum(p.numel() for p in self.trunk.parameters() if p.ndim > 1 and id(p) not in apart)
         if noise:
             asked.get_input_embeddings().register_forward_hook(self._noisy)
         self._noise = noise
         self._length: Tensor | None = None
         """The length of the document that each token of the pass stands in."""
+        self._exchange_attention()
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, *, noise: float = 0.0) -> Policy:
+        """The policy of a model of this kind: one of layers alone, or of an encoder and a decoder."""
+        if model.config.is_encoder_decoder:
+            from tunesmith.models.seq2seq import Seq2SeqPolicy
+
+            return Seq2SeqPolicy(model, noise=noise)
+        return cls(model, noise=noise)
+
+    def _find_trunk(self, model: PreTrainedModel) -> nn.Module:
+        if model.base_model is model:
+            raise TrainError(f"{type(model).__name__} is not a causal language model with layers below its output.")
+        return model.base_model
+
+    def _exchange_attention(self) -> None:
         try:
-            model.set_attn_implementation(attention.NAME)
+            self.model.set_attn_implementation(attention.NAME)
         except ValueError:
             self._stand_apart("its attention cannot be exchanged")
+
+    @property
+    def _bias(self) -> Tensor | None:
+        """What is added to the logits; BART keeps it outside of its output layer."""
+        bias: Tensor | None = self.head.bias
+        own: Tensor | None = getattr(self.model, "final_logits_bias", None)
+        return bias if own is None else own.view(-1)
 
     def hidden(self, ids: Tensor, packed: Packed) -> Tensor:
         """[T] ids -> [T, H] last hidden states, each document on its own."""
@@ -88,7 +113,7 @@ class Policy:
         starts = [0, *itertools.accumulate(packed.lengths)]
         by_size: dict[int, list[int]] = {}
         for i, length in enumerate(packed.lengths):
-            by_size.setdefault(-(-length // _STEP) * _STEP, []).append(i)
+            by_size.setdefault(-(-length // STEP) * STEP, []).append(i)
         parts, places = [], []
         for size, documents in sorted(by_size.items()):
             n = torch.tensor([packed.lengths[i] for i in documents], device=ids.device)
@@ -120,7 +145,7 @@ class Policy:
     def work(self, packed: Packed) -> tuple[int, int]:
         """(all, idle) multiplications of the trunk: for spare tokens, and for the empty slots of attention's tiles."""
         if not self.packs:
-            sizes = [-(-n // _STEP) * _STEP for n in packed.lengths]
+            sizes = [-(-n // STEP) * STEP for n in packed.lengths]
             spare = (sum(sizes) - packed.tokens) * self._work_of_token
             pairs = sum(size**2 for size in sizes)
             idle = sum((size - n) * size for size, n in zip(sizes, packed.lengths, strict=True)) * self._work_of_pair
@@ -141,12 +166,12 @@ class Policy:
         """The same, and the cross-entropy of each [M], from which nothing is learned."""
         if self._scale != 1:
             hidden = hidden * self._scale
-        return linear_cross_entropy(hidden, self.head.weight, targets, self.head.bias, self._cap)
+        return linear_cross_entropy(hidden, self.head.weight, targets, self._bias, self._cap)
 
     @torch.no_grad()
     def logits(self, ids: Tensor, packed: Packed) -> Tensor:
         """[T, V] logits everywhere: for checks and small things."""
-        logits: Tensor = self.head(self.hidden(ids, packed) * self._scale)
+        logits = nn.functional.linear(self.hidden(ids, packed) * self._scale, self.head.weight, self._bias)
         if self._cap:
             logits = self._cap * torch.tanh(logits / self._cap)
         return logits

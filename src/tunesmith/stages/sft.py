@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from rich.markup import escape
 
+from tunesmith.errors import TrainError
 from tunesmith.stages import rows, training
 from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
 from tunesmith.train.settings import TrainSettings
@@ -90,7 +91,7 @@ class Sft(Stage):
         default="instruction",
         description="How tasks are put: as instructions, by the data set's name, or as bare input (the FLAN ablation).",
     )
-    chat: Literal["chatml", "zephyr", "tulu"] | None = Field(
+    chat: Literal["chatml", "zephyr", "tulu", "pair"] | None = Field(
         default=None,
         description="The chat format to give a base that has none; its control tokens are added. Default: its own.",
     )
@@ -121,6 +122,8 @@ class Sft(Stage):
 def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[str, Any]:
     """The work of the stage, on conversations that are given; a curve gives it fewer."""
     base = training.model_folder(job.inputs[stage.model])
+    if stage.rehearsal and training.is_pair(base):
+        raise TrainError("rehearsal: an encoder-decoder learns from pairs; plain text has no question. Set it to 0.")
     fmt, tokenizer, new_ids = training.chat_format(job, base, stage.chat)
     clusters = {c.task: c.cluster for c in conversations}
     stores, aside = training.conversation_stores(job, fmt, stage.mixture.used(conversations), stage.train.row_length)

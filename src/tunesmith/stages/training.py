@@ -42,16 +42,25 @@ def open_format(folder: Path, chat: str | None = None) -> ChatFormat:
 
 def chat_format(job: Job, base: Path, chat: str | None) -> tuple[ChatFormat, Path, list[int]]:
     """The format to tune a base in, the folder of its tokenizer, and the tokens that are new to the base. A base that
-    brings no chat template is given one of ours."""
-    if chat is None:
-        return open_format(base), base, []
+    brings no chat template is given one of ours; an encoder-decoder takes pairs of a question and an answer."""
     from transformers import AutoTokenizer
 
+    if chat is None and is_pair(base) and AutoTokenizer.from_pretrained(base).chat_template is None:
+        chat = "pair"
+    if chat is None:
+        return open_format(base), base, []
     known = set(AutoTokenizer.from_pretrained(base).get_vocab().values())
     fmt = open_format(base, chat)
     folder = job.out / "tokenizer"
     fmt.tok.save_pretrained(folder)
     return fmt, folder, sorted(set(fmt.tok.get_vocab().values()) - known)
+
+
+def is_pair(model: Path) -> bool:
+    """Whether a model has an encoder and a decoder."""
+    from tunesmith.models.load import load_config
+
+    return bool(load_config(model).is_encoder_decoder)
 
 
 def model_folder(stage: Path) -> Path:

@@ -82,7 +82,7 @@ def assemble(
     if divided and settings.adapter and settings.adapter.bits:
         raise TrainError("Weights in four bits cannot be divided among ranks: set shard: false, or leave bits out.")
     net = _trainable(net, settings, dtype, ranks.device, new=bool(new_ids))
-    policy = Policy(net, noise=settings.noise)
+    policy = Policy.of(net, noise=settings.noise)
     exact = None
     if divided:
         sharded, exact = divide(net, ranks, dtype, offload=settings.offload)

@@ -62,8 +62,11 @@ def collate(
     if learn_all:
         learn = np.ones_like(learn)
     # The first token of a document has nothing before it; its neighbour on the left is another document.
-    learn[np.cumsum([0, *lengths[:-1]])] = False
+    starts = np.cumsum([0, *lengths[:-1]])
+    learn[starts] = False
     targets = np.flatnonzero(learn)
+    first = np.minimum(np.searchsorted(targets, starts), len(targets) - 1)
+    packed = packed.beginning((targets[first] - starts).tolist() if len(targets) else ())
     return Batch(
         torch.from_numpy(ids).to(device),
         packed,

@@ -118,7 +118,7 @@ class Ranks:
         padded[:, : local.shape[1]] = local
         found = padded.new_empty(self.size * padded.shape[0], *padded.shape[1:])
         with ranks_lost_are_told():
-            dist.all_gather_into_tensor(found, padded)
+            getattr(dist, "all_gather_single", dist.all_gather_into_tensor)(found, padded)  # its newer name
         return (
             found.view(self.size, *padded.shape)
             .transpose(0, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tunesmith.models.adapter import Adapter
 
@@ -70,3 +70,9 @@ class TrainSettings(BaseModel):
     )
     save_every: int = Field(200, ge=1, description="Steps between checkpoints: what a kill can cost at most.")
     seed: int = Field(0, description="Order of the data, fresh weights and dropout follow from it.")
+
+    @model_validator(mode="after")
+    def _best_of_something(self) -> TrainSettings:
+        if self.keep == "best" and not self.validation:
+            raise ValueError("keep: best needs rows to tell which is best; set validation to some hundred of them")
+        return self

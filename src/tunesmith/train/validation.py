@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tunesmith.errors import DataError
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Row, TokenStore
 from tunesmith.train.objective import Objective, loss_of
@@ -54,6 +55,11 @@ def apart(
             limit = sorted(set(keys))[: max(1, wanted * len(set(keys)) // len(keys))][-1]
             mask[rows[[key <= limit for key in keys]]] = True
         found[name] = mask
+    if count and not any(mask.any() for mask in found.values()):
+        raise DataError(
+            f"validation: of {total:,} rows none can be kept apart; a source gives a tenth of its rows at most. "
+            "Set it to 0, or train on more."
+        )
     return found
 
 

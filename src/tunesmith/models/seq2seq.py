@@ -1,0 +1,106 @@
+"""An encoder-decoder as objectives see it: T5, BART and their kin, trained on the same rows as any other model.
+
+A document is a question and its answer end to end, as for a causal model. The encoder reads what stands before the
+first learned token, the decoder says the rest; ``hidden`` gives the decoder's states where a causal model has its own,
+so that ``hidden[at]`` predicts ``targets`` for both. Documents stand side by side, those of like lengths together.
+
+Shapes: T tokens, N documents of a size, S source slots, A answer slots, H hidden size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tunesmith.errors import TrainError
+from tunesmith.models.attention import Packed
+from tunesmith.models.load import decoder_start
+from tunesmith.models.policy import STEP, Policy
+
+
+class Seq2SeqPolicy(Policy):
+    """An encoder-decoder that is trained on packed documents."""
+
+    def __init__(self, model: PreTrainedModel, *, noise: float = 0.0) -> None:
+        super().__init__(model, noise=noise)
+        self._start = decoder_start(model)
+        if getattr(model.config, "scale_decoder_outputs", False):
+            self._scale = model.config.d_model**-0.5
+
+    def _find_trunk(self, model: PreTrainedModel) -> nn.Module:
+        return model
+
+    def _exchange_attention(self) -> None:
+        self._stand_apart("its encoder reads the question and its decoder says the answer")
+
+    def hidden(self, ids: Tensor, packed: Packed) -> Tensor:
+        """[T] ids -> [T, H]: before each token of an answer the decoder's state that predicts it, nothing elsewhere."""
+        model: Any = self.model
+        starts = [0, *itertools.accumulate(packed.lengths)]
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for i, (n, asked) in enumerate(zip(packed.lengths, packed.begins, strict=True)):
+            if not 0 < asked < n:
+                raise TrainError("A document for an encoder-decoder is a question and an answer; one lacks a part.")
+            sizes.setdefault((-(-asked // STEP) * STEP, -(-(n - asked) // STEP) * STEP), []).append(i)
+        parts, places = [], []
+        for (source, answer), documents in sorted(sizes.items()):
+            begin, first, length = torch.tensor(
+                [[starts[i], packed.begins[i], packed.lengths[i]] for i in documents], device=ids.device
+            ).T[:, :, None]
+            slot, place = torch.arange(source, device=ids.device), torch.arange(answer, device=ids.device)
+            mask, real = slot < first, place < length - first
+            self._length = first[:, :, None]
+            read = model.get_encoder()(
+                input_ids=ids[begin + torch.minimum(slot, first - 1)], attention_mask=mask.long()
+            ).last_hidden_state
+            at = begin + first - 1 + torch.minimum(place, length - first - 1)  # [N, A] the token before each answer's
+            given = ids[at]
+            given[:, 0] = self._start
+            out = model.get_decoder()(
+                input_ids=given, encoder_hidden_states=read, encoder_attention_mask=mask.long(), use_cache=False
+            ).last_hidden_state
+            parts.append(out[real])
+            places.append(at[real])
+        place_of = torch.cat(places)
+        found = parts[0].new_zeros(len(ids), parts[0].shape[-1])
+        hidden: Tensor = found.index_copy(0, place_of, torch.cat(parts))
+        return hidden
+
+    def work(self, packed: Packed) -> tuple[int, int]:
+        """(all, idle) multiplications: each side's weights count for the slots that it has."""
+        weights = self._work_of_token // 2
+        real = idle = 0
+        for length, first in zip(packed.lengths, packed.begins, strict=True):
+            for n in (first, length - first):
+                slots = -(-n // STEP) * STEP
+                real += n * weights + n * slots * self._work_of_pair // 2
+                idle += (slots - n) * (weights + slots * self._work_of_pair // 2)
+        return real + idle, idle
+
+    def _compare(self, *, exactly: bool) -> None:
+        """The logits of two answers against the model's own forward, and that neither sees the other."""
+        name = type(self.model).__name__
+        vocabulary = self.head.weight.shape[0]
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(vocabulary, (17,), generator=generator).to(self.head.weight.device)
+        packed = Packed.of([8, 9], self.head.weight.device).beginning((5, 4))
+        before = self.run(lambda: self.logits(ids, packed))
+        changed = ids.clone()
+        changed[:8] = (changed[:8] + 1) % vocabulary
+        after = self.run(lambda: self.logits(changed, packed))
+        allowed = 0.06 if before.dtype == torch.bfloat16 else 1e-3
+        scale = max(1.0, float(before.abs().max()))
+        answer = slice(8 + 4 - 1, 17 - 1)
+        if float((before[answer] - after[answer]).abs().max()) > 0.1 * allowed * scale:
+            raise TrainError(f"{name} lets documents see each other.")
+        given = ids[None, answer].clone()
+        given[:, 0] = self._start
+        own = self.run(
+            lambda: self.model(input_ids=ids[None, 8:12], decoder_input_ids=given, use_cache=False).logits[0]
+        )
+        if float((own - before[answer]).abs().max()) > allowed * scale:
+            raise TrainError(f"Logits of {name} differ from its own; its output has a part that is not known here.")
