@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from tunesmith.errors import RecipeError, nearest
+from tunesmith.stages import hub
 from tunesmith.stages.stage import KINDS, From, Settings, Stage
 
 Where = tuple[str | int, ...]
@@ -301,11 +302,14 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
                 problems.append(Problem(place, f"stage {name!r} runs under --full only, and this one always"))
         elif wanted.folder and Path(name).expanduser().is_dir():
             continue
+        elif wanted.folder and name.startswith(hub.PREFIX):
+            if wrong := hub.problem(name):
+                problems.append(Problem(place, wrong))
         elif name in raw:
             problems.append(Problem(place, f"stage {name!r} does not come before this one; put it further up"))
         else:
             fitting = [other for other, found in earlier.items() if found in wanted.kinds]
-            also = " or a folder with a model" if wanted.folder else ""
+            also = ", a folder with a model or hub:owner/model" if wanted.folder else ""
             what = f"there is no stage {name!r}, wanted the id of a {' or '.join(wanted.kinds)} stage{also}"
             problems.append(Problem(place, what + _near(name, fitting)))
     return problems

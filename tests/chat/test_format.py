@@ -87,7 +87,9 @@ def test_equal_to_transformers(tok: PreTrainedTokenizerFast, name: str) -> None:
     fmt = ChatFormat.named(name, tok)
     for n in (3, 5):
         assert fmt.encode(TALK[:n]).ids.tolist() == reference(tok, TALK[:n])
-        assert fmt.encode(TALK[:n], learn="all").ids.tolist() == reference(tok, TALK[:n])
+        rows = fmt.encode_turns(TALK[:n], learn="all")
+        assert len(rows) == (n // 2 if name == "pair" else 1)  # a pair has one answer: each turn is a row of its own
+        assert rows[-1].ids.tolist() == reference(tok, TALK[:n])
     assert fmt.prompt(TALK[:4]).tolist() == reference(tok, TALK[:4], add_generation_prompt=True)
 
 
@@ -98,6 +100,19 @@ def test_prompt_and_answer_meet(tok: PreTrainedTokenizerFast, name: str) -> None
     prompt, row = fmt.prompt(TALK[:4]), fmt.encode(TALK)
     assert row.ids[: len(prompt)].tolist() == prompt.tolist()
     assert not row.learn[: len(prompt)].any() and row.learn[len(prompt)]
+
+
+def test_a_pair_is_a_question_and_its_answer(tok: PreTrainedTokenizerFast) -> None:
+    """What an encoder-decoder learns: all that was said before, the end, the answer, the end."""
+    fmt = ChatFormat.named("pair", tok)
+    row = fmt.encode([{"role": "user", "content": "Two <|end|>?"}, {"role": "assistant", "content": "Four."}])
+    (end,) = fmt.stop_ids
+    question, answer = fmt.text_ids("Two <|end|>?").tolist(), fmt.text_ids("Four.").tolist()
+    assert end not in question
+    assert row.ids.tolist() == [*question, end, *answer, end]
+    assert row.learn.tolist() == [False] * (len(question) + 1) + [True] * (len(answer) + 1)
+    asked = fmt.prompt(TALK[:4])
+    assert fmt.decode(asked) == "\n".join(turn["content"] for turn in TALK[:4])
 
 
 def test_a_straddling_token_is_not_learned(tok: PreTrainedTokenizerFast) -> None:
@@ -171,11 +186,14 @@ def test_fuzz_makes_no_control_id(tok: PreTrainedTokenizerFast) -> None:
                     talk.append({"role": role, "content": "".join(rng.choices(bits, k=rng.randint(0, 8)))})
             talks.append(talk)
         rows = fmt.encode_many(talks, learn="all")
-        assert len(rows) == len(talks)
+        assert sorted(set(rows.rows.tolist())) == list(range(len(talks)))
         made = np.add.reduceat(np.isin(rows.ids, controls), rows.offsets[:-1])
-        for talk, n in zip(talks, made.tolist(), strict=True):
-            plain = [{**m, "content": "x"} for m in talk]
-            assert n == np.isin(fmt.encode(plain, learn="all").ids, controls).sum()
+        of_talk: dict[int, list[int]] = {}
+        for i, n in zip(rows.rows.tolist(), made.tolist(), strict=True):
+            of_talk.setdefault(i, []).append(n)
+        for i, talk in enumerate(talks):
+            plain = fmt.encode_turns([{**m, "content": "x"} for m in talk], learn="all")
+            assert of_talk[i] == [np.isin(row.ids, controls).sum() for row in plain]
 
 
 def test_bulk_equals_one_by_one(tok: PreTrainedTokenizerFast) -> None:

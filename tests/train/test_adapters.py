@@ -49,7 +49,7 @@ def test_an_adapter_learns_and_the_rest_stays(tmp_path: Path) -> None:
     assert torch.allclose(said(merged), said(adapted), atol=1e-5)
     saved = safetensors.torch.load_file(tmp_path / "out" / "checkpoints" / "latest" / "state-0-of-1.safetensors")
     adapter = safetensors.torch.load_file(tmp_path / "out" / "adapter" / "adapter_model.safetensors")
-    held = sum(t.numel() for name, t in saved.items() if name.startswith("master."))
+    held = sum(t.numel() for name, t in saved.items() if name.startswith("weights."))
     assert held == sum(t.numel() for t in adapter.values())  # a checkpoint holds no frozen weight
 
 

@@ -14,6 +14,7 @@ import safetensors.torch
 from tests.train.test_loop import MODEL, settings, store
 from tunesmith.errors import DataError, TrainError
 from tunesmith.plan import TokenStore
+from tunesmith.train.halves import join
 from tunesmith.train.loop import train
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.validation import apart
@@ -93,7 +94,10 @@ def test_the_best_model_is_kept(tmp_path: Path) -> None:
     held = safetensors.torch.load_file(
         tmp_path / "best" / "checkpoints" / f"step-{best:08d}" / "state-0-of-1.safetensors"
     )
-    assert all((held[f"master.{k}"] == b[k]).all() for k in b)
+    assert all(
+        (join(held[f"weights.{k}"], held[f"low.{k}"]) if f"low.{k}" in held else held[f"weights.{k}"]).equal(b[k])
+        for k in b
+    )
 
 
 def test_best_of_nothing_is_refused() -> None:

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 from tunesmith.errors import CheckpointError, NonFiniteLoss, RunLocked
 from tunesmith.models.load import load_model
 from tunesmith.models.policy import Policy
-from tunesmith.plan import TokenStore
+from tunesmith.plan import Item, TokenStore
 from tunesmith.train.lock import run_lock
 from tunesmith.train.loop import _cut, accumulate, train
 from tunesmith.train.objective import OBJECTIVES
@@ -206,12 +206,16 @@ def test_accumulation_changes_nothing() -> None:
 
 
 def test_a_global_batch_is_cut_evenly() -> None:
-    rows = tuple((f"row {i}",) for i in range(7))
-    for passes in (1, 2, 3, 7, 20):
-        parts = _cut(rows, passes)  # type: ignore[arg-type]
-        assert [row for part in parts for row in part] == list(rows)
-        assert len(parts) == min(passes, 7)
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    data = store()
+    items = [Item("a", i) for i in range(40)]
+    lengths = data.lengths[:40]
+    for passes in (1, 2, 3, 7, 40, 100):
+        parts = _cut(items, passes, {"a": data})
+        assert [item for part in parts for item in part] == items
+        assert len(parts) <= passes and (len(parts) == passes or passes > 7)
+        sizes = [sum(int(lengths[item.index]) for item in part) for part in parts]
+        assert max(sizes) <= lengths.sum() / passes + lengths.max()
+    assert _cut([], 3, {"a": data}) == []
 
 
 def _rows(n: int) -> list[list[object]]:

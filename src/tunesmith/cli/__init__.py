@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import typer
 
 from tunesmith import __version__
-from tunesmith.cli import chat, data, doctor, eval, launch, quickstart, run, show, train
+from tunesmith.cli import chat, data, doctor, eval, export, launch, quickstart, run, show, train
 from tunesmith.errors import TunesmithError
 
 app = typer.Typer(
@@ -53,6 +53,7 @@ app.command(rich_help_panel="Recipes")(run.run)
 app.command(rich_help_panel="Recipes")(train.train)
 app.command(rich_help_panel="Recipes", context_settings={"ignore_unknown_options": True})(launch.launch)
 app.command(name="eval", rich_help_panel="Recipes")(eval.evaluate)
+app.command(rich_help_panel="Recipes")(export.export)
 app.add_typer(data.app, name="data", rich_help_panel="Look")
 app.command(rich_help_panel="Look")(show.show)
 app.command(rich_help_panel="Look")(chat.chat)

@@ -17,6 +17,8 @@ from torch import Tensor
 
 _CHUNK_BYTES = 4 << 20
 """Logits worked on at a time, in bytes of float32: they should stay in the cache."""
+_VOCABULARY = 8192
+"""Rows of the output layer whose gradient is made at a time, where it is first made in a smaller type."""
 _GRAIN = 32
 """Rows of a chunk are a multiple of this, so that matrix products have few shapes: kernels are compiled for each."""
 
@@ -68,8 +70,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 continue
             if d_weight.dtype == p.dtype:
                 d_weight.addmm_(p.t(), h)
-            else:
-                d_weight += p.t() @ h
+                continue
+            for v in range(0, weight.shape[0], _VOCABULARY):
+                d_weight[v : v + _VOCABULARY] += p[:, v : v + _VOCABULARY].t() @ h
         if wants_grad:
             ctx.save_for_backward(d_hidden[:rows] if d_hidden is not None else None, d_weight, d_bias)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype

@@ -114,6 +114,14 @@ def cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
         parameter.data = parameter.data.to(dtype)
 
 
+def public_name(source: str | Path) -> str:
+    """The name that others know a model by: of the hub's, where its folder lies in the hub's cache."""
+    for part in Path(source).parts:
+        if part.startswith("models--"):
+            return part.removeprefix("models--").replace("--", "/")
+    return str(source)
+
+
 def _place(source: str | Path) -> tuple[str, str]:
     """A folder as it is; a name on the hub, and the revision that stands after its @ (``org/name@v1``)."""
     path = Path(source)

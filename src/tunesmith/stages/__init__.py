@@ -1,11 +1,11 @@
 """The stages of a recipe, one file a kind; ``run`` runs them.
 
-    build -> tokenizer -> pretrain -> sft -> eval -> report        (and curve, under --full)
+    build -> tokenizer -> pretrain -> sft -> eval -> report        (and curve, under --full; export)
 
 ``stage.py`` says what a stage is. Importing this package registers every kind, and nothing heavy.
 """
 
-from tunesmith.stages import build, curve, evaluate, pretrain, report, sft, tokenizer
+from tunesmith.stages import build, curve, evaluate, export, pretrain, report, sft, tokenizer
 from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "build",
     "curve",
     "evaluate",
+    "export",
     "pretrain",
     "report",
     "sft",

@@ -9,8 +9,6 @@ See docs/design/stages.md.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import hashlib
 import importlib.metadata
 import json
@@ -29,10 +27,12 @@ from rich.console import Console
 
 from tunesmith.errors import RecipeError, UnknownName
 from tunesmith.recipe import Recipe, references
+from tunesmith.stages.hub import place
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job, Stage
 from tunesmith.stages.together import Calls, leads, many
 from tunesmith.train.lock import run_lock
+from tunesmith.train.malloc import give_back_memory
 
 DONE = "stage.json"
 STARTED = "started.json"
@@ -105,12 +105,12 @@ def run(
             console.print(f"{label}{what} [dim]{reason}[/]", highlight=False)
             _prepare(out, key, fresh=id in again)
             inputs = {
-                name: folder / name if name in recipe.stages else Path(name).expanduser()
+                name: folder / name if name in recipe.stages else place(name)
                 for _, name, _ in references(stage)
                 if name not in recipe.stages or name in done
             }
             job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done), calls)
-            give_back_memory()
+            give_back_memory()  # of earlier stages, so that peaks do not add up
             reset_peak()
             began = time.monotonic()
             info = stage.run(job)
@@ -197,7 +197,7 @@ def key_parts(recipe: Recipe, id: str, keys: Mapping[str, str]) -> dict[str, Any
             if name in keys:
                 inputs[name] = keys[name]
         else:
-            inputs[name] = digest_folder(Path(name).expanduser())
+            inputs[name] = digest_folder(place(name))
     return {
         "seed": recipe.seed,
         "settings": _flat(settings),
@@ -373,13 +373,6 @@ def _version(package: str) -> str:
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------
-
-
-def give_back_memory() -> None:
-    """Give what earlier stages have freed back to the system, so that peaks do not add up (glibc keeps it)."""
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> None:

@@ -84,7 +84,7 @@ class Sft(Stage):
     """Tune a model to follow instructions."""
 
     model: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(
-        description="The model to start from: a training stage, or a Hugging Face folder."
+        description="The model to start from: a training stage, a Hugging Face folder, or hub:owner/model."
     )
     data: Annotated[str, From(("build",))] = Field(description="The build stage whose conversations are learned.")
     format: Literal["instruction", "name", "none"] = Field(

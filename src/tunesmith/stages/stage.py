@@ -33,6 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 
 from tunesmith.registry import Registry
+from tunesmith.stages.hub import place
 
 if TYPE_CHECKING:
     from tunesmith.stages.together import Calls
@@ -81,7 +82,7 @@ class Job:
 
     def folder(self, name: str) -> Path:
         """Where a reference of any stage leads: another stage's folder, or one that is not a stage."""
-        return self.out.parent / name if name in self.stages else Path(name).expanduser()
+        return self.out.parent / name if name in self.stages else place(name)
 
     def step(self, text: str) -> None:
         """One line on what is being done now."""

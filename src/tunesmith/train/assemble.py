@@ -19,6 +19,7 @@ from tunesmith.models.lowrank import attach, freeze, merge, save_adapter
 from tunesmith.models.policy import Policy
 from tunesmith.models.vocabulary import extend
 from tunesmith.plan import seed_of
+from tunesmith.train.malloc import give_back_memory
 from tunesmith.train.optim import Optimizer, Weights
 from tunesmith.train.parallel import Ranks, divide
 from tunesmith.train.settings import TrainSettings
@@ -51,7 +52,8 @@ class Machine:
             for name, tensor in learned.items():
                 net.get_parameter(name).data = tensor
         elif self.weights.ranks.first:
-            self.weights.to_master()
+            self.optimizer.finish()
+            self.weights.finish()
         else:
             return
         net.train(False)
@@ -98,6 +100,7 @@ def assemble(
         # transformers 5 has had two names for it
         again = getattr(net, "activation_checkpointing_enable", None) or net.gradient_checkpointing_enable
         again({"use_reentrant": False})
+    give_back_memory()  # of the weights as they were loaded
     optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
     return Machine(policy, weights, optimizer, stored, begin, settings, bool(new_ids))
 

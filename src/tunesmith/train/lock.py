@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tunesmith.errors import RunLocked
+from tunesmith.errors import RunLocked, TrainError
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; the system lets go of it when the process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise TrainError(f"{folder} cannot be written to: {error.strerror}. Choose another folder.") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

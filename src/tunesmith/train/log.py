@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -83,6 +83,7 @@ class RunLog:
         )
         self._bar = self._progress.add_task(title, total=steps, completed=start, loss="-", rate="-")
         self._marks: list[tuple[float, int, int, float]] = [(time.perf_counter(), 0, 0, 0.0)]
+        self._failed = False
         self._every = max(1, steps // POINTS)
         self._sums: dict[str, tuple[float, float]] = {}
 
@@ -120,8 +121,7 @@ class RunLog:
             return
         values = asdict(event)
         line = {k: round(v, 6) if isinstance(v, float) and k != "lr" else v for k, v in values.items()}
-        self._files[0].write(json.dumps(line) + "\n")
-        self._files[0].flush()  # what was logged of a step that a checkpoint has is there after a kill
+        self._write(0, line)
         self._track({f"train/{k}": values[k] for k in SHOWN}, event.step)
         self._progress.update(
             self._bar, completed=event.step, loss=f"{event.loss:.3f}", rate=f"{event.tokens_per_second:,.0f}"
@@ -150,22 +150,33 @@ class RunLog:
         if self._files is not None:
             means = [{k: round(a / b, 5) for k, (a, b) in sorted(s.items())} for s in (of_source, of_group)]
             line = {"step": step, "sources": means[0], **({"clusters": means[1]} if self._groups else {})}
-            self._files[1].write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._files[1].flush()
+            self._write(1, line)
             if self._groups:
                 self._track({f"loss of cluster/{k}": v for k, v in means[1].items()}, step)
 
     def validated(self, step: int, loss: float) -> None:
         """Tell the loss on rows that are kept apart."""
         if self._files is not None:
-            self._files[1].write(json.dumps({"step": step, "kept_apart": round(loss, 6)}) + "\n")
-            self._files[1].flush()
+            self._write(1, {"step": step, "kept_apart": round(loss, 6)})
             self._track({"loss/kept_apart": loss}, step)
 
     def say(self, text: str) -> None:
         """A line for the person watching, above the bar."""
         if not self._silent:
             self._progress.console.print(text, highlight=False)
+
+    def _write(self, file: int, line: Mapping[str, Any]) -> None:
+        """Write a line at once: what was logged of a step that a checkpoint has is there after a kill."""
+        assert self._files is not None
+        try:
+            self._files[file].write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._files[file].flush()
+        except OSError as error:  # a full disk costs figures, not the run
+            if not self._failed:
+                self.say(
+                    f"{self._files[file].name} cannot be written: {error.strerror}. Figures are lost from here on."
+                )
+            self._failed = True
 
     def _track(self, values: Mapping[str, float], step: int) -> None:
         for tracker in self._trackers:

@@ -14,6 +14,7 @@ that was killed goes on to the same weights, bit for bit, on the same machine wi
 
 from __future__ import annotations
 
+import itertools
 import math
 import signal
 import threading
@@ -27,8 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunesmith.errors import NonFiniteLoss, TrainError
-from tunesmith.models.load import ModelSource
+from tunesmith.errors import CheckpointError, NonFiniteLoss, TrainError
+from tunesmith.models.load import ModelSource, public_name
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint
@@ -38,12 +39,12 @@ from tunesmith.train.blame import blame
 from tunesmith.train.lock import run_lock
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
 from tunesmith.train.machine import memory_mb, peak_flops
-from tunesmith.train.malloc import keep_freed_memory
+from tunesmith.train.malloc import give_back_memory, keep_freed_memory
 from tunesmith.train.objective import OBJECTIVES, Loss, Objective, loss_of
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Weights, compute_dtype, rate_at
 from tunesmith.train.parallel import Ranks, ranks_lost_are_told
-from tunesmith.train.record import TrainResult, identity, read_result, same_run, write_result
+from tunesmith.train.record import TrainResult, digest, identity, read_result, same_run, write_result
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.validation import Best, apart, validate
 
@@ -76,6 +77,7 @@ def train(
     from the model's own folder. ``new_ids`` are tokens that the model does not know yet; ``groups`` says of which
     cluster a source is. Started by torchrun, all its processes call this with the same arguments.
     """
+    give_back_memory()  # a run before this one may have left some
     keep_freed_memory()
     out = Path(out_dir)
     goal = OBJECTIVES[objective]
@@ -116,6 +118,8 @@ def train(
         found = ranks.told(lambda: checkpoint.newest(out / "checkpoints", notes.append))
         start, history, best = 0, [], Best()
         if found is not None:
+            if found.extra["run"] != digest(about):
+                raise CheckpointError(f"{found.folder} is of another run. Choose another folder, or delete this one.")
             found.load(optimizer.state)
             weights.publish()
             start, history, best = found.step, list(found.extra["losses"]), Best(*found.extra["best"])
@@ -147,6 +151,7 @@ def train(
                 best.see(step, loss)
                 saver.keep = best.step
             extra = {
+                "run": digest(about),
                 "losses": history,
                 "best": (best.step, best.loss),
                 "threads": torch.get_num_threads(),
@@ -163,8 +168,9 @@ def train(
                 lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay, settings.schedule)
                 torch.manual_seed(seed_of(settings.seed, "step", step, *[ranks.rank] * bool(ranks.rank)))
                 rows = plan.batch(step)
-                mine = rows[ranks.rank :: ranks.size]
-                batches = [goal.batch(part, sources, ranks.device) for part in _cut(mine, passes)]
+                items = [item for row in rows for item in row]
+                parts = _cut(items[ranks.rank :: ranks.size], passes, sources)
+                batches = [goal.batch([part], sources, ranks.device) for part in parts]
                 # All ranks of a divided model compute together, as often as each other, also who has nothing to do.
                 spare = (
                     [goal.batch(rows[:1], sources, ranks.device)] if weights.divided and len(batches) < passes else []
@@ -188,7 +194,6 @@ def train(
                 else:
                     optimizer.step(lr)
                 history.append(done.loss)
-                items = [item for row in rows for item in row]
                 for item in items:
                     drawn[item.source] += 1
                 now = sum(len(sources[item.source][item.index].ids) for item in items)
@@ -221,7 +226,12 @@ def train(
             ranks.told(lambda: checkpoint.at(out / "checkpoints", best.step)).load(optimizer.state)
             weights.publish()
             log.say(f"The result is the model of step {best.step}, with the lowest loss on rows kept apart.")
-        machine.write(out, base=str(model), tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
+        machine.write(
+            out,
+            base=public_name(model) if isinstance(model, str | Path) else "",
+            tokenizer_dir=tokenizer_dir,
+            stop_ids=stop_ids,
+        )
         result = TrainResult(
             model_dir=out / "model",
             steps=settings.steps,
@@ -327,11 +337,13 @@ def _another_machine(extra: Mapping[str, Any], ranks: Ranks) -> list[str]:
     return found
 
 
-def _cut(rows: Sequence[Row], passes: int) -> list[Sequence[Row]]:
-    """The rows of a global batch in so many parts of about one size, fewer where there are fewer rows."""
-    parts = min(passes, len(rows))
-    ends = [len(rows) * (i + 1) // parts for i in range(parts)]
-    return [rows[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+def _cut(items: Sequence[Item], passes: int, sources: Mapping[str, TokenStore]) -> list[Row]:
+    """The documents of a rank in so many parts of about as many tokens, fewer where there are fewer documents."""
+    ends = np.cumsum([len(sources[item.source][item.index].ids) for item in items])
+    parts = min(passes, len(items))
+    bounds = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts) + 1 if parts else []
+    whole = [0, *(int(b) for b in bounds), len(items)]
+    return [tuple(items[a:b]) for a, b in itertools.pairwise(whole) if a < b]
 
 
 @contextmanager

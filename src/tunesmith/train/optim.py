@@ -13,6 +13,7 @@ bfloat16 copy while the float32 vector remains the truth.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from tunesmith.train.halves import join, split
 from tunesmith.train.parallel import Ranks, local
 
 Rule = Literal["muon", "matrix", "vector"]
@@ -30,6 +32,8 @@ Schedule = Literal["wsd", "linear", "cosine"]
 BETAS = (0.9, 0.95)
 EPS = 1e-8
 MUON_MOMENTUM = 0.95
+BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
+"""Parameters that are updated at a time in bf16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,10 @@ class Piece:
 class Weights:
     """All trained parameters of a model in flat vectors, or what this rank holds of them.
 
-    ``master`` is float32 and is what is saved. In bf16 ``compute`` is the copy the model works on, otherwise it
-    is ``master`` itself. ``grad`` holds the float32 gradient. Where the model is divided among ranks, its parameters
-    keep their own memory and are written anew after each step. ``exact`` then has what this rank held of
-    them, by name, before they were rounded to ``dtype``.
+    ``compute`` is what the model works with. In bf16 ``low`` has what rounding took from it, so that the two together
+    are the float32 weights; otherwise it is None. ``grad`` holds the float32 gradient. Where the model is divided
+    among ranks, its parameters keep their own memory and are written anew after each step. ``exact`` then has
+    what this rank held of them, by name, before they were rounded to ``dtype``.
     """
 
     def __init__(
@@ -93,35 +97,40 @@ class Weights:
         device = local(self.parameters[0]).device
         # What is trained needs a float32 truth; float64 models (in tests) stay what they are.
         exactly = torch.float64 if dtype == torch.float64 else torch.float32
-        self.master = torch.empty(total, dtype=exactly, device=device)
-        self.grad = torch.zeros_like(self.master)
-        split = dtype != exactly
-        self.compute = torch.empty(total, dtype=dtype, device=device) if split and not self.divided else self.master
+        halved = dtype != exactly
+        self.compute = torch.empty(total, dtype=dtype, device=device)
+        self.low = torch.empty(total, dtype=torch.int16, device=device) if halved else None
+        self.grad = torch.zeros(total, dtype=exactly, device=device)
         self.slices: list[slice] = []
         self._where: dict[nn.Parameter, Tensor] = {}
+        itself = weakref.proxy(self)  # torch keeps the hook as long as the parameter, which this object holds
+
+        def collect(parameter: Tensor) -> None:
+            itself._collect(parameter)
+
         a = 0
         for name, p, n in zip(self.names, self.parameters, sizes, strict=True):
             self.slices.append(slice(a, a + n))
             held = (exact or {}).get(name, local(p.detach()))
-            self.master[a : a + n] = held.reshape(-1)
+            self.put(a, held.reshape(-1).to(exactly))
             if not self.divided:
                 p.data = self.compute[a : a + n].view(p.shape)
             if self.divided:
                 self._where[p] = self.grad[a : a + n].view(local(p).shape)
-            elif split:
+            elif halved:
                 # Added to the float32 gradient as soon as it is whole, and given back: never are all there at once.
-                p.register_post_accumulate_grad_hook(self._collect)  # type: ignore[no-untyped-call]
+                p.register_post_accumulate_grad_hook(collect)  # type: ignore[no-untyped-call]
                 self._where[p] = self.grad[a : a + n].view(local(p).shape)
             else:
                 p.grad = self.grad[a : a + n].view(p.shape)
             a += n
         self.publish()
-        if split and not self.divided:
+        if halved and not self.divided:
             for p in model.parameters():
                 p.data = p.data if p.requires_grad else p.data.to(dtype)
         stored = model.state_dict().keys()  # what a model computes for itself, as its rotations, stays exact
         for buffer_name, buffer in model.named_buffers():
-            if buffer.is_floating_point() and split and buffer_name in stored:
+            if buffer.is_floating_point() and halved and buffer_name in stored:
                 buffer.data = buffer.data.to(dtype)
         self.stretches = self._stretches()
 
@@ -139,13 +148,26 @@ class Weights:
 
     @torch.no_grad()
     def publish(self) -> None:
-        """Let the model compute with the current master weights."""
+        """Let a divided model compute with the current weights; any other one has them already."""
         if self.divided:
             for p, s in zip(self.parameters, self.slices, strict=True):
                 held = local(p)
-                held.copy_(self.master[s].view(held.shape))
-        elif self.compute is not self.master:
-            self.compute.copy_(self.master)
+                held.copy_(self.compute[s].view(held.shape))
+
+    def take(self, start: int, stop: int) -> Tensor:
+        """The float32 weights of a stretch: their own memory, or in bf16 a copy that is to be ``put`` back."""
+        if self.low is None:
+            return self.compute[start:stop]
+        return join(self.compute[start:stop], self.low[start:stop])
+
+    @torch.no_grad()
+    def put(self, start: int, values: Tensor) -> None:
+        """Let these be the weights from ``start`` on."""
+        stop = start + len(values)
+        if self.low is not None:
+            split(values, self.compute[start:stop], self.low[start:stop])
+        elif values.data_ptr() != self.compute[start:stop].data_ptr():
+            self.compute[start:stop] = values
 
     def _collect(self, parameter: Tensor) -> None:
         assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
@@ -174,7 +196,7 @@ class Weights:
         return norm
 
     def pieces(self, kind: str, flat: Tensor, rules: Sequence[str] = RULES) -> Iterator[Piece]:
-        """The part of each parameter in a vector that holds those of some rules, laid out as ``master`` is."""
+        """The part of each parameter in a vector that holds those of some rules, laid out as ``compute`` is."""
         at = 0
         for name, p, rule in zip(self.names, self.parameters, self.rules, strict=True):
             if rule in rules:
@@ -183,19 +205,22 @@ class Weights:
                 yield Piece(f"{kind}.{name}", flat[at : at + shape.numel()].view(shape), (*p.shape,), first)
                 at += shape.numel()
 
-    def to_master(self) -> None:
+    def finish(self) -> None:
         """Make the model's parameters the float32 weights themselves, to be saved. Training is over then."""
+        self.grad = self.grad[:0].clone()
+        self._where.clear()
         for p, s in zip(self.parameters, self.slices, strict=True):
             p.grad = None
-            p.data = self.master[s].view(p.shape)
+            p.data = self.take(s.start, s.stop).view(p.shape)
 
     def whole(self) -> dict[str, Tensor]:
         """Each trained parameter, gathered from all ranks that hold a part of it."""
         found = {}
-        for piece in self.pieces("", self.master):
-            data = self.ranks.whole(piece.data[None], piece.shape[0])[0] if self.divided else piece.data
+        for name, p, s in zip(self.names, self.parameters, self.slices, strict=True):
+            held = self.take(s.start, s.stop).view(local(p).shape)
+            data = self.ranks.whole(held[None], p.shape[0])[0] if self.divided else held
             if self.ranks.first:
-                found[piece.name[1:]] = data.to("cpu")
+                found[name] = data.to("cpu")
         return found
 
 
@@ -207,7 +232,7 @@ class Optimizer:
         self.weight_decay = weight_decay
         # Muon stretches come first, so their momentum and Adam's moments are each one vector.
         self._split = max((s.stop for s in weights.stretches if s.rule == "muon"), default=0)
-        like = weights.master
+        like = weights.grad
         self.momentum = torch.zeros_like(like[: self._split])
         self.m = torch.zeros_like(like[self._split :])
         self.v = torch.zeros_like(like[self._split :])
@@ -219,23 +244,28 @@ class Optimizer:
         w = self.weights
         self.steps += 1
         for s in w.stretches:
-            weight, grad = w.master[s.start : s.stop], w.grad[s.start : s.stop]
             if s.rule == "muon":
                 assert s.shape is not None
-                momentum = self.momentum[s.start : s.stop]
+                momentum, grad = self.momentum[s.start : s.stop], w.grad[s.start : s.stop]
                 momentum.lerp_(grad, 1 - MUON_MOMENTUM)
                 update = self._orthogonal(grad.lerp(momentum, MUON_MOMENTUM), s.shape).reshape(-1)
+                weight = w.take(s.start, s.stop)
                 if self.weight_decay:
                     weight.mul_(1 - lr * self.weight_decay)
-                weight.add_(update, alpha=-lr * 0.2 * max(s.shape[1:]) ** 0.5)
-            else:
-                where = slice(s.start - self._split, s.stop - self._split)
-                decay = self.weight_decay if s.rule == "matrix" else 0.0
+                w.put(s.start, weight.add_(update, alpha=-lr * 0.2 * max(s.shape[1:]) ** 0.5))
+                continue
+            decay = self.weight_decay if s.rule == "matrix" else 0.0
+            # Weights in two halves are joined and split a block at a time, which the cache holds.
+            block = BLOCK.get(w.grad.device.type, BLOCK["cuda"]) if w.low is not None else max(1, s.stop - s.start)
+            for a in range(s.start, s.stop, block):
+                b = min(s.stop, a + block)
+                where, weight = slice(a - self._split, b - self._split), w.take(a, b)
                 torch._fused_adamw_(
-                    [weight], [grad], [self.m[where]], [self.v[where]], [], [self.steps],
+                    [weight], [w.grad[a:b]], [self.m[where]], [self.v[where]], [], [self.steps],
                     lr=lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS,
                     amsgrad=False, maximize=False,
                 )  # fmt: skip
+                w.put(a, weight)
         w.grad.zero_()
         w.publish()
 
@@ -247,12 +277,17 @@ class Optimizer:
         first, last = ranks.rows(shape[1])
         return orthogonalise(ranks.whole(local.view(shape[0], last - first, shape[2]), shape[1]))[:, first:last]
 
+    def finish(self) -> None:
+        """Give back what it remembers."""
+        self.momentum, self.m, self.v = (x[:0].clone() for x in (self.momentum, self.m, self.v))
+
     @property
     def state(self) -> list[Piece]:
         """Everything that a checkpoint has to hold."""
         w = self.weights
         return [
-            *w.pieces("master", w.master),
+            *w.pieces("weights", w.compute),
+            *([] if w.low is None else w.pieces("low", w.low)),
             *w.pieces("momentum", self.momentum, RULES[:1]),
             *w.pieces("m", self.m, RULES[1:]),
             *w.pieces("v", self.v, RULES[1:]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,15 +75,15 @@ def identity(
 
 
 def same_run(out: Path, identity: Mapping[str, Any]) -> None:
-    """A folder holds one run: going on with other settings or data would be neither the old nor the new one."""
+    """A folder holds one run: going on with other settings or data would be neither the old nor the new one.
+
+    A damaged ``run.json`` is written anew; that the checkpoints are of this run is seen by what they carry themselves.
+    """
     path = out / "run.json"
-    if not path.exists():
-        text = json.dumps(identity, indent=1) + "\n"
-        part = out / ".run.json"
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+    before = _read(path)
+    if before is None:
+        _write(path, identity)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
     if before == identity:
         return
     differences = []
@@ -101,16 +103,35 @@ def same_run(out: Path, identity: Mapping[str, Any]) -> None:
 
 def write_result(result: TrainResult, out: Path) -> None:
     """Written last: a run that has it is finished."""
-    values = {**asdict(result), "model_dir": "model"}
-    part = out / ".result.json"
-    part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    part.replace(out / "result.json")
+    _write(out / "result.json", {**asdict(result), "model_dir": "model"})
 
 
 def read_result(out: Path) -> TrainResult | None:
     """The result of a run that is finished."""
-    path = out / "result.json"
-    if not path.exists() or not (out / "model" / "config.json").exists():
+    values = _read(out / "result.json")
+    if values is None or not (out / "model" / "config.json").exists():
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
     return TrainResult(**{**values, "model_dir": out / "model", "seconds": 0.0})
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """A hash of what a run is."""
+    return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    """Whole or not at all, also when the power fails."""
+    part = path.with_name(f".{path.name}")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(values, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
