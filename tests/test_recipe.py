@@ -103,8 +103,8 @@ def test_a_key_given_twice_is_an_error() -> None:
         (GOOD.replace("left: a", "left: b"), "my.yaml:7: stages.b.left: stage 'b' does not come before"),
         (
             GOOD + "    model: nowhere\n",
-            "my.yaml:9: stages.b.model: there is no stage 'nowhere', wanted the id of a make stage or a folder with a "
-            "model; known: a",
+            "my.yaml:9: stages.b.model: there is no stage 'nowhere', wanted the id of a make stage, a folder with a "
+            "model or hub:owner/model; known: a",
         ),
         (
             GOOD.replace("text: one", "text: one, full: true"),

@@ -82,6 +82,7 @@ def test_a_revision_stands_after_the_name(monkeypatch: pytest.MonkeyPatch) -> No
         asked.update(settings, name=name)
         raise OSError("not reachable")
 
+    monkeypatch.setattr(load, "load_config", lambda source: AutoConfig.for_model("llama"))
     monkeypatch.setattr(load.AutoModelForCausalLM, "from_pretrained", from_pretrained)
     with pytest.raises(TrainError):
         load_model("org/name@v1.0")

@@ -72,8 +72,7 @@ def test_another_precision(tmp_path: Path) -> None:
 
 def test_a_template_that_ollama_cannot_say(tmp_path: Path) -> None:
     fmt = ChatFormat.named("pair", train_bpe(TEXTS, 300))
-    with pytest.raises(TemplateRefused, match=r"earlier turns anew.*vLLM"):
-        modelfile(fmt)
+    assert modelfile(fmt).startswith("FROM .")
     turns = "{% for m in messages[-2:] %}<|end|>{{ m.role }}: {{ m.content }}<|end|>{% endfor %}"
     only_last = turns + "{% if add_generation_prompt %}<|end|>assistant: {% endif %}"
     with pytest.raises(TemplateRefused, match="cannot be written for Ollama"):

@@ -37,7 +37,7 @@ def in_cache(home: Path, tmp_path: Path) -> str:
     return commit
 
 
-@pytest.mark.parametrize("revision", ["", "@main", "@commit"])
+@pytest.mark.parametrize("revision", ["@commit", *(pytest.param(r, marks=pytest.mark.full) for r in ("", "@main"))])
 def test_it_is_trained_from_the_cache(revision: str, tmp_path: Path, tasks: Path) -> None:
     commit = in_cache(tmp_path / "home", tmp_path)
     name = "hub:we/little" + revision.replace("commit", commit)

@@ -31,5 +31,5 @@ def test_small_updates_are_not_lost() -> None:
     high, low = halves(x)
     for _ in range(1000):
         split(join(high, low) + 1e-5, high, low)
-    assert torch.allclose(join(high, low), torch.full((4,), 1.01), atol=1e-6)
+    assert torch.allclose(join(high, low), torch.full((4,), 1.01), atol=1e-5)
     assert float(high[0]) > 1.0  # bfloat16 alone would have stayed at 1

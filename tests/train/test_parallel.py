@@ -78,7 +78,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("way", "ranks"), [("muon", 2), ("divided", 2), ("divided muon", 2)])
+@pytest.mark.parametrize(("way", "ranks"), [("divided muon", 2)])
 def test_so_many_ranks_learn_what_one_learns(way: str, ranks: int, tmp_path: Path) -> None:
     compare(way, ranks, tmp_path)
 
