@@ -1,6 +1,6 @@
 """Faults that users of today's trainers report, each shown not to be ours. The numbers are those of the list.
 
-Heads under adapters (20) come with adapters. 10 has a test of its own for each kernel in tests/models/test_packed.py,
+10 has a test of its own for each kernel in tests/models/test_packed.py,
 and 16 is killed twenty times in tests/train/test_loop.py; here are the small forms of both.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from pydantic import ValidationError
 from transformers import PreTrainedTokenizerFast
@@ -26,6 +27,7 @@ from tunesmith.models.head import linear_cross_entropy
 from tunesmith.models.load import load_model, save_model
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Plan
+from tunesmith.train import checkpoint
 from tunesmith.train.loop import train
 from tunesmith.train.objective import OBJECTIVES
 from tunesmith.train.settings import TrainSettings
@@ -261,3 +263,21 @@ def test_19_what_is_saved_is_what_was_trained(tmp_path: Path, tied: bool) -> Non
     saved = AutoModelForCausalLM.from_pretrained(save_model(model, tmp_path / "model"))
     with torch.no_grad():
         assert torch.allclose(saved(input_ids=ids[None]).logits[0], said, atol=1e-5)
+
+
+def test_20_what_is_trained_beside_an_adapter_is_saved_with_it(tmp_path: Path) -> None:
+    """An output layer of its own, trained beside an adapter, is in the checkpoint, the adapter and the merged model."""
+    load_model({**MODEL, "vocab_size": 48, "tie_word_embeddings": False}, seed=3).save_pretrained(tmp_path / "base")
+    lora = settings(adapter={"rank": 2}, steps=6)
+    train(
+        tmp_path / "base", "sft", {"a": store()}, {"a": 1.0}, lora, tmp_path / "out", new_ids=[48, 49], progress=False
+    )
+    begun = load_model(tmp_path / "base").lm_head.weight[:48]  # type: ignore[union-attr, index]
+    ended = load_model(tmp_path / "out" / "model").lm_head.weight  # type: ignore[union-attr]
+    assert ended.shape[0] == 50 and not torch.equal(ended[:48], begun)  # type: ignore[index, union-attr]
+    adapter = safetensors.torch.load_file(tmp_path / "out" / "adapter" / "adapter_model.safetensors")
+    assert torch.equal(adapter["base_model.model.lm_head.weight"], ended)  # type: ignore[arg-type]
+    newest = checkpoint.newest(tmp_path / "out" / "checkpoints", print)
+    assert newest is not None
+    held = safetensors.torch.load_file(newest.folder / newest.files[0])
+    assert "weights.lm_head.weight" in held and "m.lm_head.weight" in held

@@ -22,6 +22,7 @@ from tunesmith.errors import CheckpointError, NonFiniteLoss, RunLocked
 from tunesmith.models.load import load_model
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, TokenStore
+from tunesmith.train import checkpoint
 from tunesmith.train.lock import run_lock
 from tunesmith.train.loop import _cut, accumulate, train
 from tunesmith.train.objective import OBJECTIVES
@@ -253,3 +254,23 @@ def test_schedules_by_hand() -> None:
     wave = [(1 - math.cos(math.pi * x / 10)) / 2 for x in range(10, 0, -1)]
     assert rates("cosine") == pytest.approx([0.5, 1.0, *wave])
     assert rates("wsd") == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, *(x / 6 for x in (5, 4, 3, 2, 1))])
+
+
+def test_a_checkpoint_is_of_its_step_however_slowly_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next steps wait before they change what is being written, and its losses end with its own step."""
+    fast = run(tmp_path / "fast", steps=12)
+    write = checkpoint._write_pieces
+
+    def slowly(path: Path, pieces: object) -> None:
+        time.sleep(0.1)
+        write(path, pieces)  # type: ignore[arg-type]
+        time.sleep(0.1)
+
+    monkeypatch.setattr(checkpoint, "_write_pieces", slowly)
+    assert same(fast, run(tmp_path / "slow", steps=12))
+    for step in (10, 12):
+        a, b = (checkpoint.at(tmp_path / name / "checkpoints", step) for name in ("fast", "slow"))
+        assert a.extra == b.extra and len(b.extra["losses"]) == step
+        assert same(*(safetensors.torch.load_file(c.folder / c.files[0]) for c in (a, b)))

@@ -25,6 +25,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,9 @@ class Saver:
             self._error = error
             if here == 0:
                 shutil.rmtree(part, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    _write(part / f"{here}.json", json.dumps({"error": str(error)}))  # the first rank waits for it
 
     def _publish(self, part: Path, step: int) -> None:
         """Give a folder that is whole its name, and take away what is not needed any more."""
@@ -224,7 +228,9 @@ def _await(path: Path) -> str:
         if time.monotonic() > end:
             raise CheckpointError(f"{path.name} was never written; is {path.parent} a folder that all machines share?")
         time.sleep(0.02)
-    value: str = json.loads(path.read_text(encoding="utf-8"))
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, str):
+        raise CheckpointError(f"another process: {value['error']}")
     return value
 
 

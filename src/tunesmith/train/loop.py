@@ -152,7 +152,7 @@ def train(
                 saver.keep = best.step
             extra = {
                 "run": digest(about),
-                "losses": history,
+                "losses": list(history),  # which grows while this is written
                 "best": (best.step, best.loss),
                 "threads": torch.get_num_threads(),
                 "ranks": ranks.size,
