@@ -11,8 +11,8 @@ answers of T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own
 With `--lora` both train an adapter of rank 16 on all linear layers, TRL through PEFT. With `--curve N` both first take
 N steps in float32 on the same conversations in the same order, and their losses are compared step by step.
 
-Ours is also run with `recompute`, which trades speed for memory and is reported beside. Every setting runs in a
-process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL
+Ours is also run with `recompute` and 1024 tokens at once, which trades speed for memory and is reported beside. Every
+setting runs in a process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL
 also one and four packed rows in a forward pass; after the first turn the fastest setting of each side goes on. Sides
 take turns and medians count. Tokens are real ones, never padding. First of all the loss of the same untrained model on
 the same conversations is compared in float32. The last line is one JSON object.
@@ -148,6 +148,7 @@ class Tunesmith:
                 "save_every": 10**6,
                 "seed": turn,
                 "recompute": bool(self.recompute),
+                "tokens_at_once": 1024 if self.recompute else None,
                 "adapter": {"rank": RANK, "alpha": ALPHA} if self.lora else None,
             }
         )

@@ -9,6 +9,7 @@ See docs/design/stages.md.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -110,6 +111,7 @@ def run(
                 if name not in recipe.stages or name in done
             }
             job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done), calls)
+            gc.collect()
             give_back_memory()  # of earlier stages, so that peaks do not add up
             reset_peak()
             began = time.monotonic()

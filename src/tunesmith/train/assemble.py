@@ -24,9 +24,6 @@ from tunesmith.train.optim import Optimizer, Weights
 from tunesmith.train.parallel import Ranks, divide
 from tunesmith.train.settings import TrainSettings
 
-_SMALL = 50_000_000
-"""Parameters up to which a model is small."""
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -103,13 +100,6 @@ def assemble(
     give_back_memory()  # of the weights as they were loaded
     optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
     return Machine(policy, weights, optimizer, stored, begin, settings, bool(new_ids))
-
-
-def tokens_at_once(net: Any, device: torch.device) -> int:
-    """Tokens in one forward pass where the settings leave it open: enough for speed, little enough for memory."""
-    if device.type != "cpu":
-        return 16384
-    return 2048 if sum(p.numel() for p in net.parameters()) <= _SMALL else 512
 
 
 def _trainable(net: Any, settings: TrainSettings, dtype: torch.dtype, device: torch.device | str, *, new: bool) -> Any:

@@ -33,13 +33,13 @@ from tunesmith.models.load import ModelSource, public_name
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint
-from tunesmith.train.assemble import assemble, tokens_at_once
+from tunesmith.train.assemble import assemble
 from tunesmith.train.batch import Batch
 from tunesmith.train.blame import blame
 from tunesmith.train.lock import run_lock
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
 from tunesmith.train.machine import memory_mb, peak_flops
-from tunesmith.train.malloc import give_back_memory, keep_freed_memory
+from tunesmith.train.malloc import keep_freed_memory
 from tunesmith.train.objective import OBJECTIVES, Loss, Objective, loss_of
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Weights, compute_dtype, rate_at
@@ -50,6 +50,9 @@ from tunesmith.train.validation import Best, apart, validate
 
 __all__ = ["TrainResult", "accumulate", "train"]
 
+TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
+"""Tokens in one forward pass where the settings leave it open. Where memory is short, `recompute` costs less speed than
+fewer tokens do."""
 SPIKE, SPIKE_AFTER = 2.0, 20
 """A loss this many times the mean of so many steps before it is a spike."""
 
@@ -77,7 +80,6 @@ def train(
     from the model's own folder. ``new_ids`` are tokens that the model does not know yet; ``groups`` says of which
     cluster a source is. Started by torchrun, all its processes call this with the same arguments.
     """
-    give_back_memory()  # a run before this one may have left some
     keep_freed_memory()
     out = Path(out_dir)
     goal = OBJECTIVES[objective]
@@ -125,7 +127,7 @@ def train(
             start, history, best = found.step, list(found.extra["losses"]), Best(*found.extra["best"])
             notes += _another_machine(found.extra, ranks)
         net.train()
-        at_once = settings.tokens_at_once or tokens_at_once(net, ranks.device)
+        at_once = settings.tokens_at_once or TOKENS_AT_ONCE[ranks.device.type]
         passes = max(1, -(-round(settings.batch_tokens / at_once) // ranks.size))
         tokens = 0
         work = idle = 0.0

@@ -7,7 +7,6 @@ training step makes the same tensors again and again; keeping the blocks makes i
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 from contextlib import suppress
 
@@ -17,7 +16,6 @@ _M_MMAP_THRESHOLD = -3
 
 def give_back_memory() -> None:
     """Give what was freed back to the system, which the C library would otherwise keep."""
-    gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
