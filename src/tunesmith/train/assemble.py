@@ -37,6 +37,8 @@ class Machine:
     begin: Callable[[], Any]
     """The model before the first step, as it is stored."""
     settings: TrainSettings
+    new: bool
+    """Whether tokens are new to the model."""
 
     def write(self, out: Path, *, base: str, tokenizer_dir: str | Path | None, stop_ids: Sequence[int]) -> None:
         """Write ``out/model``, and ``out/adapter`` where there is one. All ranks call it, the first one writes."""
@@ -45,7 +47,7 @@ class Machine:
             learned = self.weights.whole()
             if not self.weights.ranks.first:
                 return
-            net = _trainable(self.begin(), self.settings, torch.float32, "cpu", new=self._new)
+            net = _trainable(self.begin(), self.settings, torch.float32, "cpu", new=self.new)
             for name, tensor in learned.items():
                 net.get_parameter(name).data = tensor
         elif self.weights.ranks.first:
@@ -60,8 +62,6 @@ class Machine:
             net = merge(net, self.begin())
         cast(net, self.stored)
         save_model(net, out / "model", tokenizer_dir=tokenizer_dir, stop_ids=stop_ids)
-
-    _new: bool = False
 
 
 def assemble(

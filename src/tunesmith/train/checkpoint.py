@@ -37,6 +37,7 @@ from torch import Tensor
 from tunesmith.errors import CheckpointError
 from tunesmith.train.optim import Piece
 from tunesmith.train.parallel import PATIENCE, Ranks
+from tunesmith.train.record import write_whole
 
 KEEP = 2
 """Checkpoints kept: the newest, and one to fall back on."""
@@ -132,11 +133,11 @@ class Saver:
             part.mkdir(parents=True, exist_ok=True)
             names = [f"state-{i}-of-{self._parts}.safetensors" for i in range(self._parts)]
             _write_pieces(part / names[here], pieces)
-            _write(part / f"{here}.json", json.dumps(_hash(part / names[here])))
+            write_whole(part / f"{here}.json", json.dumps(_hash(part / names[here])))
             if here == 0:
                 hashes = {name: _await(part / f"{i}.json") for i, name in enumerate(names)}
                 about = {"step": step, "blake2b": hashes, "extra": extra}
-                _write(part / "checkpoint.json", json.dumps(about, indent=1) + "\n")
+                write_whole(part / "checkpoint.json", json.dumps(about, indent=1) + "\n")
                 self._publish(part, step)
         except Exception as error:  # of a thread: it is told where somebody waits for it
             self._error = error
@@ -144,7 +145,7 @@ class Saver:
                 shutil.rmtree(part, ignore_errors=True)
             else:
                 with suppress(OSError):
-                    _write(part / f"{here}.json", json.dumps({"error": str(error)}))  # the first rank waits for it
+                    write_whole(part / f"{here}.json", json.dumps({"error": str(error)}))  # the first rank waits for it
 
     def _publish(self, part: Path, step: int) -> None:
         """Give a folder that is whole its name, and take away what is not needed any more."""
@@ -232,16 +233,6 @@ def _await(path: Path) -> str:
     if not isinstance(value, str):
         raise CheckpointError(f"another process: {value['error']}")
     return value
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole: somebody may be waiting for it."""
-    part = path.with_name(f".{path.name}")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _flush(folder: Path) -> None:

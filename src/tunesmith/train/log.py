@@ -68,7 +68,7 @@ class RunLog:
         groups: Mapping[str, str] | None = None,
         silent: bool = False,
     ) -> None:
-        self._on_event, self._groups, self._silent = on_event, groups or {}, silent
+        self._on_event, self._groups = on_event, groups or {}
         self._files = None if silent else [_resumed(folder / name, start) for name in ("metrics.jsonl", "losses.jsonl")]
         self._trackers = [] if silent else [t for t in (TRACKERS[n](folder, start) for n in track) if t is not None]
         self._progress = Progress(
@@ -117,7 +117,7 @@ class RunLog:
 
     def step(self, event: StepEvent) -> None:
         """Tell of one step."""
-        if self._silent or self._files is None:
+        if self._files is None:
             return
         values = asdict(event)
         line = {k: round(v, 6) if isinstance(v, float) and k != "lr" else v for k, v in values.items()}
@@ -162,7 +162,7 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """A line for the person watching, above the bar."""
-        if not self._silent:
+        if self._files is not None:
             self._progress.console.print(text, highlight=False)
 
     def _write(self, file: int, line: Mapping[str, Any]) -> None:

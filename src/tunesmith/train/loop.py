@@ -187,8 +187,9 @@ def train(
                     saver.wait()
                     raise blame(error, step, policy, goal, rows, sources, ranks, out) from None
                 saver.wait()  # until now the last checkpoint was being written, from what changes here
-                skipped = _spike(done.loss, history) and settings.skip_spikes
-                if _spike(done.loss, history):
+                leapt = _spike(done.loss, history)
+                skipped = leapt and settings.skip_spikes
+                if leapt:
                     what = "It was skipped." if skipped else "The step was taken; skip_spikes would skip it."
                     log.say(f"The loss leapt to {done.loss:.3f} in step {step + 1}. {what}")
                 if skipped:

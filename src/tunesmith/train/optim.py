@@ -113,16 +113,14 @@ class Weights:
             self.slices.append(slice(a, a + n))
             held = (exact or {}).get(name, local(p.detach()))
             self.put(a, held.reshape(-1).to(exactly))
+            self._where[p] = grad = self.grad[a : a + n].view(local(p).shape)
             if not self.divided:
                 p.data = self.compute[a : a + n].view(p.shape)
-            if self.divided:
-                self._where[p] = self.grad[a : a + n].view(local(p).shape)
-            elif halved:
-                # Added to the float32 gradient as soon as it is whole, and given back: never are all there at once.
-                p.register_post_accumulate_grad_hook(collect)  # type: ignore[no-untyped-call]
-                self._where[p] = self.grad[a : a + n].view(local(p).shape)
-            else:
-                p.grad = self.grad[a : a + n].view(p.shape)
+                if halved:
+                    # Added to the float32 gradient as soon as it is whole, and given back: never all at once.
+                    p.register_post_accumulate_grad_hook(collect)  # type: ignore[no-untyped-call]
+                else:
+                    p.grad = grad
             a += n
         self.publish()
         if halved and not self.divided:

@@ -82,7 +82,7 @@ def same_run(out: Path, identity: Mapping[str, Any]) -> None:
     path = out / "run.json"
     before = _read(path)
     if before is None:
-        _write(path, identity)
+        write_whole(path, json.dumps(identity, indent=1) + "\n")
         return
     if before == identity:
         return
@@ -103,7 +103,8 @@ def same_run(out: Path, identity: Mapping[str, Any]) -> None:
 
 def write_result(result: TrainResult, out: Path) -> None:
     """Written last: a run that has it is finished."""
-    _write(out / "result.json", {**asdict(result), "model_dir": "model"})
+    values = {**asdict(result), "model_dir": "model"}
+    write_whole(out / "result.json", json.dumps(values, indent=1) + "\n")
 
 
 def read_result(out: Path) -> TrainResult | None:
@@ -127,11 +128,11 @@ def _read(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    """Whole or not at all, also when the power fails."""
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also when the power fails or somebody waits for it."""
     part = path.with_name(f".{path.name}")
     with part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(values, indent=1) + "\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
