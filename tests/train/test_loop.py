@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import signal
@@ -26,7 +25,7 @@ from tunesmith.train import checkpoint
 from tunesmith.train.lock import run_lock
 from tunesmith.train.loop import _cut, accumulate, train
 from tunesmith.train.objective import OBJECTIVES
-from tunesmith.train.optim import Schedule, Weights, rate_at
+from tunesmith.train.optim import Weights
 from tunesmith.train.settings import TrainSettings
 from tunesmith.types import EncodedMany
 
@@ -238,22 +237,6 @@ def test_padding_is_little(tmp_path: Path) -> None:
     big = store(rows=600)
     result = train(MODEL, "sft", {"a": big}, {"a": 1.0}, settings(steps=5, batch_tokens=2048), tmp_path, progress=False)
     assert result.padding <= 0.03
-
-
-def test_the_rate_rises_stays_and_falls() -> None:
-    rates = [rate_at(s, 100, 1.0, 0.1, 0.4) for s in range(100)]
-    assert rates[0] < rates[5] < rates[10] == 1.0 == rates[50]
-    assert rates[60] > rates[80] > rates[99] >= 0
-
-
-def test_schedules_by_hand() -> None:
-    def rates(schedule: Schedule) -> list[float]:
-        return [rate_at(s, 12, 1.0, 1 / 6, 0.5, schedule) for s in range(12)]
-
-    assert rates("linear") == pytest.approx([0.5, 1.0, *(x / 10 for x in (10, 9, 8, 7, 6, 5, 4, 3, 2, 1))])
-    wave = [(1 - math.cos(math.pi * x / 10)) / 2 for x in range(10, 0, -1)]
-    assert rates("cosine") == pytest.approx([0.5, 1.0, *wave])
-    assert rates("wsd") == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, *(x / 6 for x in (5, 4, 3, 2, 1))])
 
 
 def test_a_checkpoint_is_of_its_step_however_slowly_it_is_written(

@@ -72,6 +72,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": "adamw"},
     "muon": {},
     "divided": {"optimizer": "adamw", "shard": True},
+    "divided adamw8": {"optimizer": "adamw8", "shard": True},
     "divided muon": {"shard": True, "model": {"tie_word_embeddings": False}},
     "divided, on the CPU, computed again": {"shard": True, "offload": True, "recompute": True},
     "divided adapter": {"shard": True, "adapter": {"rank": 4}},

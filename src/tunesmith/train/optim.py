@@ -5,13 +5,14 @@ matrices of one shape (a stack that Muon orthogonalises at once), other matrices
 one norm, AdamW two kernel calls, a checkpoint a handful of vectors. In bf16 the model computes on a flat
 bfloat16 copy while the float32 vector remains the truth.
 
-    AdamW  Loshchilov and Hutter 2019
+    AdamW  Loshchilov and Hutter 2019; its moments of matrices in eight bits where asked (eightbit.py)
     Muon   Jordan et al. 2024: momentum, orthogonalised by Newton-Schulz; its step is scaled by
            0.2 * sqrt(longer side), so that one learning rate fits both (Liu et al. 2025, arXiv:2502.16982)
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from tunesmith.train.eightbit import EightBit
 from tunesmith.train.halves import join, split
 from tunesmith.train.parallel import Ranks, local
 
-Rule = Literal["muon", "matrix", "vector"]
-RULES: tuple[Rule, ...] = ("muon", "matrix", "vector")
-"""How parameters are updated, in the order in which they lie: Muon, AdamW with decay, AdamW without."""
+Kind = Literal["muon", "adamw", "adamw8"]
+Rule = Literal["muon", "small", "matrix", "vector"]
+RULES: tuple[Rule, ...] = ("muon", "small", "matrix", "vector")
+"""How parameters are updated, in the order in which they lie: Muon, AdamW with moments in eight bits, AdamW with decay,
+AdamW without."""
+INNER: dict[Kind, Rule] = {"muon": "muon", "adamw": "matrix", "adamw8": "small"}
+"""How an optimizer updates matrices that are neither embeddings nor the output layer."""
 Schedule = Literal["wsd", "linear", "cosine"]
 BETAS = (0.9, 0.95)
 EPS = 1e-8
@@ -44,7 +50,8 @@ class Stretch:
     start: int
     stop: int
     shape: tuple[int, int, int] | None = None
-    """[matrices, rows, columns] of a Muon stack; the rows of all ranks together."""
+    """[matrices, rows, columns] of a Muon stack, the rows of all ranks together; [1, rows, columns] of a matrix whose
+    moments have eight bits, the rows of this rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Weights:
         self,
         model: nn.Module,
         *,
-        optimizer: Literal["muon", "adamw"],
+        optimizer: Kind,
         dtype: torch.dtype,
         ranks: Ranks | None = None,
         exact: Mapping[str, Tensor] | None = None,
@@ -85,7 +92,7 @@ class Weights:
         def rule(p: nn.Parameter) -> Rule:
             if p.ndim < 2:
                 return "vector"
-            return "muon" if optimizer == "muon" and p.ndim == 2 and id(p) not in shared else "matrix"
+            return INNER[optimizer] if p.ndim == 2 and id(p) not in shared else "matrix"
 
         named.sort(key=lambda np: (RULES.index(rule(np[1])), tuple(np[1].shape) if rule(np[1]) == "muon" else ()))
         self.names = [n for n, _ in named]
@@ -135,9 +142,13 @@ class Weights:
     def _stretches(self) -> tuple[Stretch, ...]:
         out: list[Stretch] = []
         for p, rule, where in zip(self.parameters, self.rules, self.slices, strict=True):
-            shape = (1, p.shape[0], p.shape[1]) if rule == "muon" else None
+            shape = None
+            if rule in ("muon", "small"):
+                rows = p.shape[0] if rule == "muon" else local(p).shape[0]
+                shape = (1, rows, p.shape[1])
             last = out[-1] if out else None
-            if last and last.rule == rule and (not shape or (last.shape and last.shape[1:] == shape[1:])):
+            alike = last and last.rule == rule != "small"
+            if last and alike and (not shape or (last.shape and last.shape[1:] == shape[1:])):
                 grown = (last.shape[0] + 1, *last.shape[1:]) if last.shape else None
                 out[-1] = Stretch(rule, last.start, where.stop, grown)
             else:
@@ -193,14 +204,23 @@ class Weights:
             self.grad.mul_(limit / norm)
         return norm
 
-    def pieces(self, kind: str, flat: Tensor, rules: Sequence[str] = RULES) -> Iterator[Piece]:
-        """The part of each parameter in a vector that holds those of some rules, laid out as ``compute`` is."""
+    def pieces(
+        self, kind: str, flat: Tensor, rules: Sequence[Rule] = RULES, shares: Sequence[int] = ()
+    ) -> Iterator[Piece]:
+        """The part of each parameter in a vector that holds those of some rules, laid out as ``compute`` is.
+
+        With ``shares`` the vector holds one number for so many neighbours of a row, for each of the parameters.
+        """
         at = 0
+        share = iter(shares)
         for name, p, rule in zip(self.names, self.parameters, self.rules, strict=True):
             if rule in rules:
-                shape = local(p).shape
+                shape, whole = local(p).shape, p.shape
+                if shares:
+                    columns = p.shape[1] // next(share)
+                    shape, whole = torch.Size((shape[0], columns)), torch.Size((whole[0], columns))
                 first = self.ranks.rows(p.shape[0])[0] if self.divided else 0
-                yield Piece(f"{kind}.{name}", flat[at : at + shape.numel()].view(shape), (*p.shape,), first)
+                yield Piece(f"{kind}.{name}", flat[at : at + shape.numel()].view(shape), (*whole,), first)
                 at += shape.numel()
 
     def finish(self) -> None:
@@ -228,10 +248,12 @@ class Optimizer:
     def __init__(self, weights: Weights, *, weight_decay: float) -> None:
         self.weights = weights
         self.weight_decay = weight_decay
-        # Muon stretches come first, so their momentum and Adam's moments are each one vector.
-        self._split = max((s.stop for s in weights.stretches if s.rule == "muon"), default=0)
+        # The others come last, so Muon's momentum and Adam's moments are each one vector.
+        muon = max((s.stop for s in weights.stretches if s.rule == "muon"), default=0)
+        self._split = max((s.stop for s in weights.stretches if s.rule in ("muon", "small")), default=0)
         like = weights.grad
-        self.momentum = torch.zeros_like(like[: self._split])
+        self.momentum = torch.zeros_like(like[:muon])
+        self.small = EightBit([s.shape[1:] for s in weights.stretches if s.rule == "small" and s.shape], like.device)
         self.m = torch.zeros_like(like[self._split :])
         self.v = torch.zeros_like(like[self._split :])
         self.steps = torch.zeros((), dtype=torch.float32, device=like.device)
@@ -241,6 +263,7 @@ class Optimizer:
         """Move the weights against their gradient, which is set to zero."""
         w = self.weights
         self.steps += 1
+        matrix = itertools.count()
         for s in w.stretches:
             if s.rule == "muon":
                 assert s.shape is not None
@@ -252,20 +275,30 @@ class Optimizer:
                     weight.mul_(1 - lr * self.weight_decay)
                 w.put(s.start, weight.add_(update, alpha=-lr * 0.2 * max(s.shape[1:]) ** 0.5))
                 continue
+            if s.rule == "small":
+                i = next(matrix)
+                for a, b in self.small.blocks(i):
+                    m, v = self.small.take(i, a, b)
+                    self._adam(s.start + a, s.start + b, m, v, lr, self.weight_decay)
+                    self.small.put(i, a, m, v)
+                continue
             decay = self.weight_decay if s.rule == "matrix" else 0.0
             # Weights in two halves are joined and split a block at a time, which the cache holds.
             block = BLOCK.get(w.grad.device.type, BLOCK["cuda"]) if w.low is not None else max(1, s.stop - s.start)
             for a in range(s.start, s.stop, block):
                 b = min(s.stop, a + block)
-                where, weight = slice(a - self._split, b - self._split), w.take(a, b)
-                torch._fused_adamw_(
-                    [weight], [w.grad[a:b]], [self.m[where]], [self.v[where]], [], [self.steps],
-                    lr=lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS,
-                    amsgrad=False, maximize=False,
-                )  # fmt: skip
-                w.put(a, weight)
+                where = slice(a - self._split, b - self._split)
+                self._adam(a, b, self.m[where], self.v[where], lr, decay)
         w.grad.zero_()
         w.publish()
+
+    def _adam(self, start: int, stop: int, m: Tensor, v: Tensor, lr: float, decay: float) -> None:
+        weight = self.weights.take(start, stop)
+        torch._fused_adamw_(
+            [weight], [self.weights.grad[start:stop]], [m], [v], [], [self.steps],
+            lr=lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        self.weights.put(start, weight)
 
     def _orthogonal(self, local: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """The update of a stack of matrices. Its rows are gathered from all ranks where they are divided."""
@@ -278,17 +311,23 @@ class Optimizer:
     def finish(self) -> None:
         """Give back what it remembers."""
         self.momentum, self.m, self.v = (x[:0].clone() for x in (self.momentum, self.m, self.v))
+        self.small = EightBit([], self.m.device)
 
     @property
     def state(self) -> list[Piece]:
         """Everything that a checkpoint has to hold."""
-        w = self.weights
+        w, small = self.weights, self.small
+        others: tuple[Rule, ...] = ("matrix", "vector")
         return [
             *w.pieces("weights", w.compute),
             *([] if w.low is None else w.pieces("low", w.low)),
-            *w.pieces("momentum", self.momentum, RULES[:1]),
-            *w.pieces("m", self.m, RULES[1:]),
-            *w.pieces("v", self.v, RULES[1:]),
+            *w.pieces("momentum", self.momentum, ("muon",)),
+            *w.pieces("m", self.m, others),
+            *w.pieces("v", self.v, others),
+            *w.pieces("m", small.m, ("small",)),
+            *w.pieces("v", small.v, ("small",)),
+            *w.pieces("m_scales", small.m_scales, ("small",), small.shares),
+            *w.pieces("v_scales", small.v_scales, ("small",), small.shares),
             Piece("steps", self.steps.view(1), (1,), 0),
         ]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import datetime
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -205,4 +206,6 @@ _LOST = ("onnection closed", "onnection reset", "roken pipe", "imed out", "remot
 
 def _leave() -> None:
     if dist.is_initialized():
+        # gloo's threads let go of the last tensors with Python's lock, and abort the process if Python is gone by then.
+        time.sleep(0.2)
         dist.destroy_process_group()

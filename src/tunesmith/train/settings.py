@@ -30,9 +30,10 @@ class TrainSettings(BaseModel):
         "wsd", description="After the warm-up the rate stays and then falls (wsd), or falls from there on."
     )
     decay: float = Field(0.4, ge=0, le=1, description="For wsd: share of the steps, at the end, in which it falls.")
-    optimizer: Literal["auto", "muon", "adamw"] = Field(
+    optimizer: Literal["auto", "muon", "adamw", "adamw8"] = Field(
         "auto",
-        description="muon: matrices by Muon, the rest by AdamW. adamw: all by it. auto: muon; adamw with an adapter.",
+        description="muon: matrices by Muon, the rest by AdamW. adamw: all by it; adamw8: with moments of matrices in "
+        "eight bits. auto: muon; adamw with an adapter.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled decay of matrices; others are not decayed.")
     clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
