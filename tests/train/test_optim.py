@@ -85,8 +85,11 @@ def test_eight_bits_are_those_of_bitsandbytes() -> None:
         moments = EightBit([(8, 512)], CPU)
         moments.put(0, 0, x.reshape(-1), x.reshape(-1).abs())
         mine = moments.take(0, 0, x.numel())[0 if signed else 1]
-        alike = torch.isclose(mine, theirs, rtol=1e-4)
-        assert float(alike.float().mean()) > 0.99  # the others lie between two steps, and ours took the other one
+        # What differs lies about in the middle between two steps; theirs on CPU takes the farther one more often.
+        assert float(torch.isclose(mine, theirs, rtol=1e-4).float().mean()) > 0.95
+        largest = x.view(-1, 256).abs().amax(1, keepdim=True)
+        nearest = (x.view(-1, 256)[..., None] - largest[..., None] * code).abs().amin(-1).view(-1)
+        assert torch.allclose((mine - x.reshape(-1)).abs(), nearest, atol=1e-3 * float(largest.max()))
         assert float((mine - x.reshape(-1)).abs().max()) <= 1.05 * float((theirs - x.reshape(-1)).abs().max())
 
 

@@ -1,20 +1,25 @@
 """Attention for documents laid end to end, so that no document sees another and hardly a slot is padded.
 
 A model runs on flat tokens ``[1, T]``. Everything but attention looks at one token at a time and computes no
-padding at all. Attention gathers the documents into square tiles: short ones several to a tile of 64 slots, longer ones
-one to a tile of their own length. A mask, made once for all layers, keeps them causal and apart; cost grows with
-the square of a document's length, never of the row's.
+padding at all. On CPU, attention gathers the documents into square tiles: short ones several to a tile of 64 slots,
+longer ones one to a tile of their own length. A mask, made once for all layers, keeps them causal and apart; cost
+grows with the square of a document's length, never of the row's. On a GPU, torch's own attention over documents of any
+lengths does the same without tiles.
 
 Registered with transformers as attention function "tunesmith"; the ``Packed`` value travels to it as the
-keyword ``packed`` of the model's forward.
+keyword ``packed`` of the model's forward, and as ``fused`` whether the fast kernels may be used: ``Policy.check``
+finds out. Without them, torch's general attention computes the tiles, slowly and for every model.
 
 Shapes: T tokens, H heads, K key/value heads, D head size, N tiles in a group, S slots in a tile.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,14 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.errors import TrainError
+
+varlen_attn: Any = None
+"""Torch's attention over documents of any lengths. It began, in 2.10, without windows: then it is not used."""
+with suppress(ImportError):
+    from torch.nn.attention import varlen
+
+    if "window_size" in inspect.signature(varlen.varlen_attn).parameters:
+        varlen_attn = varlen.varlen_attn
 
 NAME = "tunesmith"
 
@@ -50,61 +63,28 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """How documents lie in the flat tokens."""
+class Tiles:
+    """The square tiles that attention is computed in where it has no kernel for documents of any lengths."""
 
-    lengths: tuple[int, ...]
-    positions: Tensor
-    """[T] position of each token in its document."""
     groups: tuple[Group, ...]
     order: Tensor
     """[T] for each flat token its slot, counting the slots of all groups one after another."""
-    spare: int = 0
-    """How many of the T tokens, at the end, belong to no document. Nothing is learned from them."""
-    begins: tuple[int, ...] = ()
-    """Where in each document the first learned token stands: there an encoder-decoder's answer begins."""
-
-    @property
-    def tokens(self) -> int:
-        """Those of the documents."""
-        return sum(self.lengths)
-
-    @property
-    def pairs(self) -> int:
-        """(query, key) pairs that attention computes."""
-        return sum(g.tiles * g.size**2 for g in self.groups)
-
-    @property
-    def idle_pairs(self) -> int:
-        """Those of ``pairs`` whose query is in an empty slot: attention's padding."""
-        return sum(len(g.padded) * g.size for g in self.groups)
-
-    def cast(self, dtype: torch.dtype) -> Packed:
-        """The same with masks in the type that the model computes in."""
-        return replace(self, groups=tuple(replace(g, mask=g.mask.to(dtype)) for g in self.groups))
-
-    def beginning(self, begins: Sequence[int]) -> Packed:
-        """The same, with what is learned of each document beginning there."""
-        return replace(self, begins=tuple(map(int, begins)))
 
     @classmethod
-    def of(cls, lengths: Sequence[int], device: torch.device | str = "cpu", *, grain: int = 1) -> Packed:
-        """Lay out documents of these lengths, and as many spare tokens as make T a multiple of ``grain``."""
-        spare = -sum(lengths) % grain
-        n = np.asarray([*lengths, spare] if spare else lengths, dtype=np.int64)
-        starts = np.concatenate(([0], np.cumsum(n)[:-1]))
-        positions = np.arange(int(n.sum())) - np.repeat(starts, n)
-        order = np.empty(int(n.sum()), dtype=np.int64)
+    def of(cls, lengths: NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> Tiles:
+        """Tiles of documents that lie end to end; masks in the type that the model computes in."""
+        starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+        order = np.empty(int(lengths.sum()), dtype=np.int64)
         groups = []
         base = 0
-        for size, tiles in _tiles(n):
+        for size, tiles in _tiles(lengths):
             of_slot = np.full((len(tiles), size), -1, dtype=np.int64)
             document = np.full((len(tiles), size), -1, dtype=np.int64)
             for row, tile in enumerate(tiles):
                 a = 0
                 for i in tile:
-                    b = a + int(n[i])
-                    of_slot[row, a:b] = np.arange(starts[i], starts[i] + n[i])
+                    b = a + int(lengths[i])
+                    of_slot[row, a:b] = np.arange(starts[i], starts[i] + lengths[i])
                     document[row, a:b] = i
                     a = b
             if size <= _SHORT:
@@ -113,7 +93,7 @@ class Packed:
             else:
                 # One document to a tile, and what pads it comes after it: causal is enough.
                 may = np.tril(np.ones((1, size, size), dtype=np.bool_))
-            mask = torch.zeros(may.shape).masked_fill_(torch.from_numpy(~may), float("-inf"))
+            mask = torch.zeros(may.shape, dtype=dtype).masked_fill_(torch.from_numpy(~may), float("-inf"))
             flat = of_slot.reshape(-1)
             slots, padded = np.flatnonzero(flat >= 0), np.flatnonzero(flat < 0)
             order[flat[slots]] = base + slots
@@ -127,8 +107,69 @@ class Packed:
                     mask[:, None].to(device),
                 )
             )
-        put = [torch.from_numpy(x).to(device) for x in (positions, order)]
-        return cls(tuple(map(int, lengths)), put[0], tuple(groups), put[1], spare)
+        return cls(tuple(groups), torch.from_numpy(order).to(device))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """How documents lie in the flat tokens."""
+
+    lengths: tuple[int, ...]
+    positions: Tensor
+    """[T] position of each token in its document."""
+    bounds: Tensor
+    """[N + 1] where documents begin, and the end; spare tokens count as one."""
+    spare: int = 0
+    """How many of the T tokens, at the end, belong to no document. Nothing is learned from them."""
+    begins: tuple[int, ...] = ()
+    """Where in each document the first learned token stands: there an encoder-decoder's answer begins."""
+    _made: dict[torch.dtype, Tiles] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def tokens(self) -> int:
+        """Those of the documents."""
+        return sum(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest stretch that attention sees as one."""
+        return max(*self.lengths, self.spare)
+
+    @cached_property
+    def pairs(self) -> tuple[int, int]:
+        """(query, key) pairs that attention computes, and those whose query is in an empty slot of a tile."""
+        n = self._lengths
+        if self.positions.is_cuda:
+            return int((n**2).sum()), 0
+        laid = [(size, tiles, sum(int(n[i]) for tile in tiles for i in tile)) for size, tiles in _tiles(n)]
+        return (
+            sum(len(tiles) * size**2 for size, tiles, _ in laid),
+            sum(size * (len(tiles) * size - used) for size, tiles, used in laid),
+        )
+
+    def tiles(self, dtype: torch.dtype) -> Tiles:
+        """The tiles for a model that computes in ``dtype``, made once."""
+        if dtype not in self._made:
+            self._made[dtype] = Tiles.of(self._lengths, self.positions.device, dtype)
+        return self._made[dtype]
+
+    def beginning(self, begins: Sequence[int]) -> Packed:
+        """The same, with what is learned of each document beginning there."""
+        return replace(self, begins=tuple(map(int, begins)))
+
+    @property
+    def _lengths(self) -> NDArray[np.int64]:
+        return np.asarray([*self.lengths, self.spare] if self.spare else self.lengths, dtype=np.int64)
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device | str = "cpu", *, grain: int = 1) -> Packed:
+        """Lay out documents of these lengths, and as many spare tokens as make T a multiple of ``grain``."""
+        spare = -sum(lengths) % grain
+        n = np.asarray([*lengths, spare] if spare else lengths, dtype=np.int64)
+        bounds = np.concatenate(([0], np.cumsum(n)))
+        positions = np.arange(int(n.sum())) - np.repeat(bounds[:-1], n)
+        put = [torch.from_numpy(x).to(device) for x in (positions, bounds.astype(np.int32))]
+        return cls(tuple(map(int, lengths)), put[0], put[1], spare)
 
 
 def _tiles(lengths: NDArray[np.int64]) -> list[tuple[int, list[list[int]]]]:
@@ -163,11 +204,11 @@ class _PackedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packed: Packed, scale: float) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, tiles: Tiles, scale: float) -> Tensor:
         # q [T, H, D]; k, v [T, K, D] -> [T, H, D]
         heads, kept = q.shape[1], []
         parts = []
-        for g in packed.groups:
+        for g in tiles.groups:
             qg = _tile(q, g)
             kg, vg = _repeat(_tile(k, g), heads), _repeat(_tile(v, g), heads)
             if g.size <= _BLOCK:
@@ -181,8 +222,8 @@ class _PackedAttention(torch.autograd.Function):
                     og[:, :, a:b] = p @ vg[:, :, :b]
             parts.append(_untile(og))
         ctx.save_for_backward(q, k, v, *kept)
-        ctx.packed, ctx.scale = packed, scale
-        return torch.cat(parts).index_select(0, packed.order)
+        ctx.tiles, ctx.scale = tiles, scale
+        return torch.cat(parts).index_select(0, tiles.order)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -190,7 +231,7 @@ class _PackedAttention(torch.autograd.Function):
         q, k, v, *kept = ctx.saved_tensors
         heads, kv_heads, scale = q.shape[1], k.shape[1], ctx.scale
         dq, dk, dv = [], [], []
-        for g in ctx.packed.groups:
+        for g in ctx.tiles.groups:
             qg = _tile(q, g)
             kg, vg = _repeat(_tile(k, g), heads), _repeat(_tile(v, g), heads)
             dog = _tile(grad, g, zero_padding=True)
@@ -211,7 +252,7 @@ class _PackedAttention(torch.autograd.Function):
             dq.append(_untile(dqg))
             dk.append(_untile(_unrepeat(dkg, kv_heads)))
             dv.append(_untile(_unrepeat(dvg, kv_heads)))
-        order = ctx.packed.order
+        order = ctx.tiles.order
         return *(torch.cat(x).index_select(0, order) for x in (dq, dk, dv)), None, None
 
 
@@ -249,6 +290,19 @@ def _unrepeat(x: Tensor, kv_heads: int) -> Tensor:
     return x.view(n, kv_heads, heads // kv_heads, size, width).sum(2)
 
 
+def _documents(q: Tensor, k: Tensor, v: Tensor, packed: Packed, scale: float, window: int | None) -> Tensor:
+    """Attention of documents of any lengths, [T, H, D], by torch's own kernel for half precision on GPUs."""
+    found: Tensor = varlen_attn(
+        q, k, v, packed.bounds, packed.bounds, packed.longest, packed.longest,
+        scale=scale, window_size=(-1 if window is None else window - 1, 0), enable_gqa=q.shape[1] != k.shape[1],
+    )  # fmt: skip
+    return found
+
+
+def _has_kernel(x: Tensor) -> bool:
+    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and varlen_attn is not None
+
+
 def _capped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float, scale: float, cap: float) -> Tensor:
     """Attention whose scores have a soft limit (Gemma 2). Slots without a token look at themselves alone."""
     scores = cap * torch.tanh((q @ k.mT) * scale / cap)
@@ -265,6 +319,7 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     packed: Packed | None = None,
+    fused: bool = True,
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
@@ -279,12 +334,15 @@ def packed_attention(
     cap = kwargs.get("softcap")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     q, k, v = (x.transpose(1, 2)[0] for x in (query, key, value))
-    windowed = sliding_window is not None and max(packed.lengths) > sliding_window
-    if q.device.type == "cpu" and not dropout and not windowed and not cap and v.shape[-1] == q.shape[-1]:
-        out = _PackedAttention.apply(q, k, v, packed, scale)  # type: ignore[no-untyped-call]
-        return out[None], None
-    parts = []
-    for g in packed.groups:
+    windowed = sliding_window is not None and packed.longest > sliding_window
+    if fused and not dropout and not cap and v.shape[-1] == q.shape[-1]:
+        if _has_kernel(q):
+            return _documents(q, k, v, packed, scale, sliding_window if windowed else None)[None], None
+        if q.device.type == "cpu" and not windowed:
+            out = _PackedAttention.apply(q, k, v, packed.tiles(q.dtype), scale)  # type: ignore[no-untyped-call]
+            return out[None], None
+    parts, tiles = [], packed.tiles(q.dtype)
+    for g in tiles.groups:
         qg, kg, vg = (_tile(x, g) for x in (q, k, v))
         mask = g.mask == 0
         if windowed and sliding_window is not None:
@@ -296,7 +354,7 @@ def packed_attention(
         else:
             og = nn.functional.scaled_dot_product_attention(qg, kg, vg, attn_mask=mask, dropout_p=dropout, scale=scale)
         parts.append(_untile(og))
-    return torch.cat(parts).index_select(0, packed.order)[None], None
+    return torch.cat(parts).index_select(0, tiles.order)[None], None
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)

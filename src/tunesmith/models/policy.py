@@ -51,6 +51,8 @@ class Policy:
         """Everything that is computed with the model goes through this: a divided model is gathered here."""
         self.packs = True
         """Whether documents lie end to end; if not, they stand side by side, and ``why`` says why."""
+        self.fused = True
+        """Whether attention may use its fast kernels; if not, ``why`` says why."""
         self.why = ""
         heads = int(getattr(config, "num_attention_heads", 0))  # a state-space model has none
         width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
@@ -103,7 +105,8 @@ class Policy:
             input_ids=ids[None],
             position_ids=packed.positions[None],
             use_cache=False,
-            packed=packed.cast(self.head.weight.dtype),
+            packed=packed,
+            fused=self.fused,
         )
         last: Tensor = out.last_hidden_state[0]
         return last
@@ -150,8 +153,9 @@ class Policy:
             pairs = sum(size**2 for size in sizes)
             idle = sum((size - n) * size for size, n in zip(sizes, packed.lengths, strict=True)) * self._work_of_pair
             return packed.tokens * self._work_of_token + spare + pairs * self._work_of_pair, spare + idle
-        spare, idle = packed.spare * self._work_of_token, packed.idle_pairs * self._work_of_pair
-        return packed.tokens * self._work_of_token + spare + packed.pairs * self._work_of_pair, spare + idle
+        pairs, empty = packed.pairs
+        spare, idle = packed.spare * self._work_of_token, empty * self._work_of_pair
+        return packed.tokens * self._work_of_token + spare + pairs * self._work_of_pair, spare + idle
 
     def flops(self, work: float, learned: float) -> float:
         """Floating-point operations of a forward and backward pass; frozen weights have no gradient of their own."""
@@ -181,18 +185,22 @@ class Policy:
         """See to it that what is computed is what the model itself says, and that no document sees another.
 
         One document is changed: the logits of the other must stay the same to the last bit. Then the logits are
-        compared with the model's own forward on one document. A model that fails while packed is computed document
-        beside document instead, with the reason in ``why``; one that fails then too is refused.
+        compared with the model's own forward on one document. A model that fails while packed is computed without the
+        fast kernels, then document beside document, with the reason in ``why``; one that fails then too is refused.
         """
         was_training = self.model.training
         self.model.train(False)
         try:
-            if self.packs:
+            while self.packs:
                 try:
                     self._compare(exactly=True)
                     return
                 except (TrainError, RuntimeError, TypeError) as error:
-                    self._stand_apart(str(error).splitlines()[0])
+                    self.why = str(error).splitlines()[0]
+                    if self.fused:
+                        self.fused = False
+                    else:
+                        self._stand_apart(self.why)
             try:
                 self._compare(exactly=False)
             except TrainError as error:

@@ -93,6 +93,8 @@ def assemble(
     if kind == "auto":
         kind = "adamw" if settings.adapter else "muon"
     weights = Weights(net, optimizer=kind, dtype=dtype, ranks=ranks, exact=exact)
+    if device.type == "cuda" and dtype != torch.float32:
+        policy.check()  # the kernels of this precision are others
     if settings.recompute:
         # transformers 5 has had two names for it
         again = getattr(net, "activation_checkpointing_enable", None) or net.gradient_checkpointing_enable

@@ -113,10 +113,12 @@ def train(
         _known(net, sources, shares)
         notes: list[str] = []
         if policy.why:
-            notes.append(
-                f"{type(net).__name__} is trained document beside document and not packed, which costs padding: "
-                f"{policy.why}"
+            how = (
+                "computes attention without its fast kernels"
+                if policy.packs
+                else "is trained document beside document and not packed, which costs padding"
             )
+            notes.append(f"{type(net).__name__} {how}: {policy.why}")
         found = ranks.told(lambda: checkpoint.newest(out / "checkpoints", notes.append))
         start, history, best = 0, [], Best()
         if found is not None:
