@@ -272,9 +272,8 @@ def conversations(folder: Path) -> list[list[dict[str, str]]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").open(encoding="utf-8")]
 
 
-def serve(folder: Path, side: str, precision: str, rows_at_once: int, lora: bool) -> None:
+def serve_with(runner: Any, side: str) -> None:
     """Run one setting: a JSON command a line on stdin, an answer a line on stdout."""
-    runner = Tunesmith(folder, precision, lora) if side == "tunesmith" else TRL(folder, precision, rows_at_once, lora)
     for line in sys.stdin:
         command = json.loads(line)
         do = command.pop("do")
@@ -297,17 +296,17 @@ class Stopped(Exception):
 class Setting:
     """A process that trains one way, and how fast it was."""
 
-    side: str
-    precision: str
-    rows_at_once: int
+    name: str
     command: list[str]
     rates: list[float] = field(default_factory=list)
+    last: dict[str, Any] = field(default_factory=dict)
+    """What it answered last."""
     peak_mb: float = 0.0
     about: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
 
     def __str__(self) -> str:
-        return f"{self.side}, {self.precision}, {self.rows_at_once} of {ROWS_A_STEP} rows at once"
+        return self.name
 
     @property
     def rate(self) -> float:
@@ -342,7 +341,7 @@ class Setting:
             print(f"{turn + 1}. {stopped}", flush=True)
             return
         self.rates.append(answer["rate"])
-        self.peak_mb = answer["peak_mb"]
+        self.peak_mb, self.last = answer["peak_mb"], answer
         print(f"{turn + 1}. {self}: {answer['rate']:,.0f} tokens/s, peak {self.peak_mb:,.0f} MB", flush=True)
 
     def stop(self) -> None:
@@ -353,7 +352,7 @@ class Setting:
             self.process = None
 
 
-def prepare(folder: Path, rows: int, size: str) -> None:
+def prepare(folder: Path, rows: int, fields: dict[str, Any]) -> None:
     """Conversations, tokenizer and the weights that both sides start from."""
     from transformers.utils import logging
 
@@ -363,9 +362,9 @@ def prepare(folder: Path, rows: int, size: str) -> None:
     found = t0_conversations(max(rows, 12_000))
     with (folder / "rows.jsonl").open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(c) + "\n" for c in found[:rows])
-    load_model(model(size), seed=0).save_pretrained(folder)
+    load_model(fields, seed=0).save_pretrained(folder)
     # 31,998 and the two delimiters of ChatML.
-    tok = gpt2_style((m["content"] for c in found[:12_000] for m in c), model(size)["vocab_size"] - 2)
+    tok = gpt2_style((m["content"] for c in found[:12_000] for m in c), fields["vocab_size"] - 2)
     tok.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tok.save_pretrained(folder)
 
@@ -383,12 +382,16 @@ def main() -> None:
     args = parser.parse_args()
     if args.serve:
         folder, side, precision, rows_at_once, lora = args.serve
-        serve(Path(folder), side, precision, int(rows_at_once), lora == "lora")
+        adapted = lora == "lora"
+        if side == "tunesmith":
+            serve_with(Tunesmith(Path(folder), precision, adapted), side)
+        else:
+            serve_with(TRL(Path(folder), precision, int(rows_at_once), adapted), side)
         return
 
     with tempfile.TemporaryDirectory() as name:
         print("making the tokenizer and the model ...", flush=True)
-        prepare(Path(name), args.rows, args.size)
+        prepare(Path(name), args.rows, model(args.size))
 
         def setting(side: str, precision: str, rows_at_once: int) -> Setting:
             python = sys.executable if side == "tunesmith" else args.peer_python
@@ -402,7 +405,7 @@ def main() -> None:
                 str(rows_at_once),
                 "lora" if args.lora else "full",
             ]
-            return Setting(side, precision, rows_at_once, command)
+            return Setting(f"{side}, {precision}, {rows_at_once} of {ROWS_A_STEP} rows at once", command)
 
         ours = [setting("tunesmith", precision, ROWS_A_STEP) for precision in ("fp32", "bf16", "bf16+recompute")]
         theirs = [setting("trl", precision, n) for precision in ("fp32", "bf16") for n in (1, ROWS_A_STEP)]

@@ -24,6 +24,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
@@ -53,7 +55,10 @@ class Ranks:
             torch.cuda.set_device(device)
         if many > 1 and not dist.is_initialized():
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=PATIENCE)
+            store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+            # torchrun keeps the store when it starts its processes again: what the dead have written there is not read.
+            again = PrefixStore(f"try {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            dist.init_process_group(backend, timeout=PATIENCE, store=again, rank=here, world_size=many)
             atexit.register(_leave)
         return cls(here, many, device)
 
@@ -144,7 +149,7 @@ class Sharded(nn.Module):
         layers = set(model._no_split_modules or ())
         settings: dict[str, Any] = {
             "mp_policy": MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False),
-            "offload_policy": CPUOffloadPolicy() if offload else OffloadPolicy(),
+            "offload_policy": CPUOffloadPolicy(torch.cuda.is_available()) if offload else OffloadPolicy(),
         }
         for module in model.modules():
             if type(module).__name__ in layers:
