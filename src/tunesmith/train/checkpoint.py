@@ -99,7 +99,7 @@ class Saver:
         self.keep = 0
         """A step whose checkpoint stays whatever comes after it; 0 for none."""
         self.stalled = 0.0
-        """Seconds that training has waited for writing."""
+        """Seconds that steps have waited for writing, the end of the run apart."""
 
     def save(self, step: int, pieces: Sequence[Piece], extra: Mapping[str, Any], *, now: bool = False) -> None:
         """Begin to write the checkpoint of ``step``; with ``now`` it is there on return, or an error is raised."""
@@ -118,7 +118,8 @@ class Saver:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self.stalled += time.perf_counter() - began
+        if not strict:
+            self.stalled += time.perf_counter() - began
         error, self._error = self._error, None
         if error is None:
             return

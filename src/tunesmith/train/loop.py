@@ -33,7 +33,7 @@ from tunesmith.models.load import ModelSource, public_name
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint
-from tunesmith.train.assemble import assemble
+from tunesmith.train.assemble import Machine, assemble
 from tunesmith.train.batch import Batch
 from tunesmith.train.blame import blame
 from tunesmith.train.lock import run_lock
@@ -119,15 +119,7 @@ def train(
                 else "is trained document beside document and not packed, which costs padding"
             )
             notes.append(f"{type(net).__name__} {how}: {policy.why}")
-        found = ranks.told(lambda: checkpoint.newest(out / "checkpoints", notes.append))
-        start, history, best = 0, [], Best()
-        if found is not None:
-            if found.extra["run"] != digest(about):
-                raise CheckpointError(f"{found.folder} is of another run. Choose another folder, or delete this one.")
-            found.load(optimizer.state)
-            weights.publish()
-            start, history, best = found.step, list(found.extra["losses"]), Best(*found.extra["best"])
-            notes += _another_machine(found.extra, ranks)
+        start, history, best = _resume(out / "checkpoints", digest(about), machine, notes)
         net.train()
         at_once = settings.tokens_at_once or TOKENS_AT_ONCE[ranks.device.type]
         passes = max(1, -(-round(settings.batch_tokens / at_once) // ranks.size))
@@ -176,12 +168,11 @@ def train(
                 parts = _cut(items[ranks.rank :: ranks.size], passes, sources)
                 batches = [goal.batch([part], sources, ranks.device) for part in parts]
                 # All ranks of a divided model compute together, as often as each other, also who has nothing to do.
-                spare = (
-                    [goal.batch(rows[:1], sources, ranks.device)] if weights.divided and len(batches) < passes else []
-                )
+                missing = passes - len(batches) if weights.divided else 0
+                spare = [goal.batch(rows[:1], sources, ranks.device)] * missing
                 try:
                     with ranks_lost_are_told():
-                        done = accumulate(policy, goal, batches, weights, idle=spare * (passes - len(batches)))
+                        done = accumulate(policy, goal, batches, weights, idle=spare)
                     norm = weights.clip(settings.clip)
                     if not math.isfinite(norm):
                         raise NonFiniteLoss(f"The gradient is {norm}, at a loss of {done.loss}.")
@@ -250,6 +241,7 @@ def train(
             documents=sum(drawn.values()),
             left_out={k: int((~mask).sum()) for k, mask in usable.items()},
             precision=str(dtype).removeprefix("torch."),
+            stalled=saver.stalled,
         )
         if ranks.first:
             write_result(result, out)
@@ -325,6 +317,20 @@ def _known(net: Any, sources: Mapping[str, TokenStore], shares: Mapping[str, flo
             f"The data hold token id {biggest}, the model knows {net.get_input_embeddings().num_embeddings} "
             "ids. Were they encoded with another tokenizer?"
         )
+
+
+def _resume(folder: Path, run: str, machine: Machine, notes: list[str]) -> tuple[int, list[float], Best]:
+    """Go back to the newest whole checkpoint: its step, the losses until then, and the best of the rows kept apart."""
+    ranks = machine.weights.ranks
+    found = ranks.told(lambda: checkpoint.newest(folder, notes.append))
+    if found is None:
+        return 0, [], Best()
+    if found.extra["run"] != run:
+        raise CheckpointError(f"{found.folder} is of another run. Choose another folder, or delete this one.")
+    found.load(machine.optimizer.state)
+    machine.weights.publish()
+    notes += _another_machine(found.extra, ranks)
+    return found.step, list(found.extra["losses"]), Best(*found.extra["best"])
 
 
 def _another_machine(extra: Mapping[str, Any], ranks: Ranks) -> list[str]:

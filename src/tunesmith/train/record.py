@@ -44,6 +44,8 @@ class TrainResult:
     precision: str
     documents: int = 0
     """Drawn in this process."""
+    stalled: float = 0.0
+    """Seconds of it in which steps have waited for a checkpoint to be written."""
 
 
 def identity(
