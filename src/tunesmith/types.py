@@ -110,6 +110,8 @@ class Conversation:
     answers: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
+    checks: tuple[Mapping[str, Any], ...] = ()
+    """What is asked of the answer's form, as ``evals/constraints`` knows it: ``{"id": ..., <arguments>}``."""
     metric: str = "exact_match"
     language: str = "en"
     group: str = ""

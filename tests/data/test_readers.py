@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import json
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,13 @@ import pytest
 import zstandard
 
 from tunesmith.data import Task, draw_options, load_tasks, read
+from tunesmith.data.examples import placed
 from tunesmith.data.files import stream
+from tunesmith.data.reader import READERS
+from tunesmith.data.store import of_table, to_table
 from tunesmith.errors import DataError
-from tunesmith.types import SetAside
+from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.types import Conversation, SetAside
 
 Make = Callable[..., Task]
 NOISE = [f'{{"x": "row {i}", "y": "{i}", "noise": "{hashlib.sha256(b"%d" % i).hexdigest()}"}}' for i in range(3000)]
@@ -210,3 +215,48 @@ def test_rows_of_a_known_shape_under_other_names(tmp_path: Path) -> None:
         "has no `data.talk`, which the task's `fields` takes for `messages`"
     ]
     assert len(found.set_aside) == 2
+
+
+def rows_of(reader: str, tmp_path: Path, *rows: object) -> list[object]:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = Task("x.en", "c", "en", "x", reader, (), settings={"path": tmp_path / "rows.jsonl"})
+    return [placed(task, r) if isinstance(r, Conversation) else r for r in READERS[reader].read(task)]
+
+
+def test_questions_of_ifeval_bring_their_constraints(tmp_path: Path) -> None:
+    good = {
+        "key": 1000,
+        "prompt": "Say it without commas.",
+        "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+        "kwargs": [{}, {"num_words": 3, "relation": "at least", "keyword": None}],
+    }
+    row, bad = rows_of("ifeval", tmp_path, good, {**good, "kwargs": [{}]})
+    assert isinstance(row, Conversation) and isinstance(bad, SetAside) and "2 constraints with 1" in bad.reason
+    assert row.id == "x.en/1000@x.en/as_is" and row.metric == "constraints" and row.answers == ()
+    assert row.checks[1] == {"id": "length_constraints:number_words", "num_words": 3, "relation": "at least"}
+    assert METRICS["constraints"](Answer("One two three."), row) == 1
+    assert METRICS["constraints"](Answer("One, two three."), row) == 0
+    assert list(of_table(to_table([row]))) == [row], "stores keep them"
+
+
+def test_programs_of_humaneval_and_mbpp_bring_their_tests(tmp_path: Path) -> None:
+    human = {
+        "task_id": "HumanEval/0",
+        "prompt": "def half(x):\n    '''Half of it.'''\n",
+        "canonical_solution": "    return x / 2\n",
+        "test": "def check(candidate):\n    assert candidate(3) == 1.5\n",
+        "entry_point": "half",
+    }
+    mbpp = {
+        "task_id": 11,
+        "text": "Halve a number.",
+        "code": "def half(x):\n    return x / 2",
+        "test_list": ["assert half(3) == 1.5"],
+    }
+    for reader, given in (("humaneval", human), ("mbpp", mbpp)):
+        (row,) = rows_of(reader, tmp_path, given)
+        assert isinstance(row, Conversation) and row.metric == "passes" and row.messages[-1].role == "assistant"
+        assert METRICS["passes"](Answer(row.answers[0]), row) == 1
+        assert METRICS["passes"](Answer(row.answers[0].replace("/", "*")), row) == 0
+    (row, aside) = rows_of("mbpp", tmp_path, mbpp, {**mbpp, "test_list": [3]})
+    assert isinstance(aside, SetAside)

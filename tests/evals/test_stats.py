@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tunesmith.errors import EvalError
-from tunesmith.evals.stats import cluster_bootstrap, interval, mcnemar, paired, wilson
+from tunesmith.evals.stats import cluster_bootstrap, detectable, holm, interval, mcnemar, paired, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -142,3 +143,27 @@ def test_wilson_holds_the_truth() -> None:
     right = np.random.default_rng(2).binomial(120, 0.8, 4000)
     held = [low <= 0.8 <= high for low, high in (wilson(k, 120) for k in right)]
     assert 0.93 <= np.mean(held) <= 0.97
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_what_can_be_detected_is_detected_four_times_of_five() -> None:
+    random = np.random.default_rng(0)
+    count, each, found, tries = 120, 3, 0, 400
+
+    def asked(gain: float) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
+        skill = np.repeat(random.random(count), each)  # a group's questions go together
+        a = (random.random(count * each) < skill * 0.6).astype(float)
+        b = (random.random(count * each) < skill * 0.6 + gain).astype(float)
+        return a, b, np.repeat(np.arange(count), each).tolist()
+
+    needed = detectable(*asked(0.1))
+    for _ in range(tries):
+        difference = paired(*asked(needed), draws=400)
+        found += difference.low > 0
+    assert 0.72 < found / tries < 0.88
+    assert detectable([1.0], [1.0]) == 1.0
+    assert 0 < detectable(np.ones(50), np.ones(50)) < 0.1

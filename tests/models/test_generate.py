@@ -9,6 +9,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from tests.models.test_packed import APART, FAMILIES, OWN_NAMES
+from tests.models.test_packed import SMALL as SHAPE
 from tunesmith.errors import EvalError
 from tunesmith.models import generate as gen
 from tunesmith.models.generate import Generated, Memory, Sampling, draw, generate, rank_options, stream
@@ -35,6 +37,12 @@ MODELS = {
 def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     attention = "eager" if request.param == "recurrent" else "sdpa"
     return sharp(load_model(MODELS[request.param], seed=1, attention=attention))
+
+
+def of_family(family: str) -> dict[str, object]:
+    fields = {**FAMILIES, **APART}[family]
+    shape = {k: v for k, v in SHAPE.items() if family != "gpt_neox" or k != "num_key_value_heads"}
+    return {"model_type": family, **({} if family in OWN_NAMES else shape), **fields}
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +210,90 @@ def test_the_model_is_left_as_it_was(llama: PreTrainedModel) -> None:
         assert llama.training
     finally:
         llama.eval()
+
+
+def prompts_that_begin_alike() -> list[np.ndarray]:
+    """Three beginnings, each before questions of many lengths, and some prompts that begin like no other."""
+    r = np.random.default_rng(5)
+    beginnings = [r.integers(0, 50, n) for n in (40, 36, 8)]
+    found = [np.r_[beginnings[i % 3], r.integers(0, 50, r.integers(1, 12))].astype(np.int32) for i in range(60)]
+    return [*found, *some_prompts(10), np.r_[beginnings[0]].astype(np.int32)]
+
+
+def test_what_many_begin_with_is_read_once(llama: PreTrainedModel, rows_seen: list[tuple[int, ...]]) -> None:
+    prompts = prompts_that_begin_alike()
+    together = generate(llama, prompts, stop_ids=STOPS, max_new_tokens=6)
+    read = sum(rows * n for rows, n in rows_seen if n > 1)
+    rows_seen.clear()
+    alone = generate(llama, prompts, stop_ids=STOPS, max_new_tokens=6, alone=True)
+    assert together == alone
+    assert read < 0.45 * sum(rows * n for rows, n in rows_seen if n > 1)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        "llama",
+        "qwen3",
+        "gpt2",
+        "gpt_neox",
+        "phi3",
+        "olmo2",
+        "gemma",
+        "gemma3_text",
+        "mistral",
+        "mixtral",
+        "bloom",
+        "falcon",
+        "stablelm",
+        "cohere",
+    ],
+)
+def test_a_shared_beginning_changes_no_score(family: str) -> None:
+    attention = "eager" if family == "bloom" else "sdpa"
+    net = sharp(load_model(of_family(family), seed=1, attention=attention))
+    if family != "mixtral":  # whose experts know no float64
+        net = net.double()
+    r = np.random.default_rng(6)
+    prompts = prompts_that_begin_alike()
+    options = [
+        [np.r_[first, r.integers(0, 50, r.integers(0, 3))].astype(np.int32) for first in r.permutation(50)[:3]]
+        for _ in prompts
+    ]
+    together = rank_options(net, prompts, options)
+    alone = rank_options(net, prompts, options, alone=True)
+    assert max(float(np.abs(a - b).max()) for a, b in zip(together, alone, strict=True)) < 1e-4
+    assert [int(np.argmax(a)) for a in together] == [int(np.argmax(a)) for a in alone]
+    assert generate(net, prompts, stop_ids=STOPS, max_new_tokens=5) == generate(
+        net, prompts, stop_ids=STOPS, max_new_tokens=5, alone=True
+    )
+
+
+@pytest.mark.parametrize("size", [1, 3, 16, 64])
+def test_no_batch_and_no_order_changes_what_is_said(
+    llama: PreTrainedModel, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_that_begin_alike()
+    r = np.random.default_rng(size)
+    options = [[r.integers(0, 50, 2).astype(np.int32) for _ in range(3)] for _ in prompts]
+    order = r.permutation(len(prompts)).tolist()
+    said = generate(llama, prompts, stop_ids=STOPS, max_new_tokens=6)
+    scores = rank_options(llama, prompts, options)
+    exact = rank_options(llama, prompts, options, alone=True)
+
+    plain = gen._Run.batches
+
+    def of_size(self: gen._Run, *given: object, **named: object) -> Iterator[list[int]]:
+        for batch in plain(self, *given, **named):  # type: ignore[arg-type]
+            yield from (batch[a : a + size] for a in range(0, len(batch), size))
+
+    monkeypatch.setattr(gen._Run, "batches", of_size)
+    shuffled = [prompts[i] for i in order]
+    again = generate(llama, shuffled, stop_ids=STOPS, max_new_tokens=6)
+    assert [again[order.index(i)] for i in range(len(prompts))] == said
+    others = rank_options(llama, shuffled, [options[i] for i in order])
+    for i in range(len(prompts)):
+        assert int(np.argmax(others[order.index(i)])) == int(np.argmax(scores[i]))
+        assert np.abs(others[order.index(i)] - scores[i]).max() <= 1e-4
+    bitwise = rank_options(llama, shuffled, [options[i] for i in order], alone=True)
+    assert all(np.array_equal(bitwise[order.index(i)], exact[i]) for i in range(len(prompts)))

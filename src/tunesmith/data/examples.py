@@ -90,8 +90,9 @@ def placed(task: Task, row: Said) -> Said:
     }
     if isinstance(row, Conversation):
         template = row.template or f"{own}/{AS_IS}"
-        about |= {"id": f"{task.id}/{row.id}@{template}", "template": template, "metric": task.metric}
-        about |= {"answers": row.answers or (row.messages[-1].content,)}
+        about |= {"id": f"{task.id}/{row.id}@{template}", "template": template}
+        about |= {"metric": row.metric if row.metric != "exact_match" else task.metric}
+        about |= {"answers": row.answers or tuple(m.content for m in row.messages[-1:] if m.role == "assistant")}
     return replace(row, **about)
 
 

@@ -128,6 +128,7 @@ def to_table(rows: Sequence[Conversation]) -> pa.Table:
             **texts,
             **lists,
             "tools": pa.array([_json(row.tools) for row in rows], pa.string()),
+            "checks": pa.array([_json(row.checks) for row in rows], pa.string()),
             "source": pa.array([str(row.source) for row in rows], pa.string()),
         }
     )
@@ -136,13 +137,14 @@ def to_table(rows: Sequence[Conversation]) -> pa.Table:
 def of_table(table: pa.Table) -> Iterator[Conversation]:
     """The conversations of a table."""
     columns: dict[str, list[Any]] = {
-        name: table.column(name).to_pylist() for name in (*_TEXTS, *_LISTS, "tools", "source")
+        name: table.column(name).to_pylist() for name in (*_TEXTS, *_LISTS, "tools", "checks", "source")
     }
     messages = _of_messages(table.column("messages"))
     for i, said in enumerate(messages):
         values: dict[str, Any] = {name: columns[name][i] for name in _TEXTS}
         values |= {name: tuple(columns[name][i]) for name in _LISTS}
-        yield Conversation(said, tools=_tools(columns["tools"][i]), source=Source.parse(columns["source"][i]), **values)
+        values |= {name: _objects(columns[name][i]) for name in ("tools", "checks")}
+        yield Conversation(said, source=Source.parse(columns["source"][i]), **values)
 
 
 def compared_table(rows: Sequence[Comparison]) -> pa.Table:
@@ -179,7 +181,7 @@ def of_compared(table: pa.Table) -> Iterator[Comparison]:
             prompt,
             tuple(flat[offsets[i] - offsets[0] : offsets[i + 1] - offsets[0]]),
             tuple(columns["scores"][i]),
-            tools=_tools(columns["tools"][i]),
+            tools=_objects(columns["tools"][i]),
             source=Source.parse(columns["source"][i]),
             **{name: columns[name][i] for name in _TEXTS_COMPARED},
         )
@@ -233,5 +235,5 @@ def _json(value: Sequence[Any]) -> str:
     return json.dumps(list(value), ensure_ascii=False) if value else ""
 
 
-def _tools(text: str) -> tuple[Any, ...]:
+def _objects(text: str) -> tuple[Any, ...]:
     return tuple(json.loads(text)) if text else ()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -140,7 +140,7 @@ def ask(
     for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
         answer = Answer(fmt.decode(found.ids), found.finished, by_rank.get(i))
         for metric in (row.metric, *(("options",) if i in by_rank else ())):
-            records.append(_record(row, answer, metric, name, level, format, shots, row.group or row.id))
+            records += _records(row, answer, metric, name, level, format, shots, row.group or row.id)
     return records
 
 
@@ -152,7 +152,7 @@ def _check(asked: Sequence[tuple[Level, Conversation]], fmt: Format, max_new_tok
         if (level, row.id) in seen:
             problems.append(f"{row.id}: asked twice at level {level!r}")
         seen.add((level, row.id))
-        if not row.answers:
+        if not row.answers and not row.checks:
             problems.append(f"{row.id}: no right answer is given")
         for gold in row.answers:
             if gold not in longest:
@@ -185,10 +185,12 @@ def _rank(model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation]) -> 
     return [row.options[int(np.argmax(scores))] for row, scores in zip(rows, likely, strict=True)]
 
 
-def _record(
+def _records(
     row: Conversation, answer: Answer, metric: str, name: str, level: str, format: str, shots: int, group: str
-) -> Record:
-    return Record(
+) -> list[Record]:
+    """One for an answer; where a metric looks at several things in it, one for each."""
+    value = METRICS[metric](answer, row)
+    only = Record(
         id=row.id,
         model=name,
         level=level,
@@ -203,9 +205,12 @@ def _record(
         prompt=_shown(row, shots),
         answer=(answer.chosen or "") if metric == "options" else answer.text,
         gold=row.answers,
-        value=METRICS[metric](answer, row),
+        value=value if isinstance(value, float) else 0.0,
         finished=answer.finished,
     )
+    if isinstance(value, float):
+        return [only]
+    return [replace(only, id=f"{row.id}#{i}", value=one) for i, one in enumerate(value)]
 
 
 def _shown(row: Conversation, shots: int) -> str:

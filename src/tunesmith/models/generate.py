@@ -5,15 +5,18 @@
     rank_options(model, prompts, options)           -> [log-likelihoods, ...]            a choice
 
 Works on any Hugging Face language model, also of an encoder and a decoder. Prompts are sorted by length and
-run in left-padded batches, so that little is padded; equal prompts are computed once; rows that have finished
-leave the batch. The result does not depend on any of this: it is what each prompt would give alone. That holds
-for sampling too, because chance comes from (seed, number of the prompt, number of the token).
+run in left-padded batches, so that little is padded; equal prompts are computed once, and what many begin with (the
+same examples before each question) is read once for all of them; rows that have finished leave the batch. The result
+does not depend on any of this: it is what each prompt would give alone. That holds for sampling too, because chance
+comes from (seed, number of the prompt, number of the token). Only the last digits differ, as sums are taken in another
+order; ``alone=True`` takes one prompt after the other, and then they do not.
 
 Shapes: B rows, L prompt slots, V vocabulary.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +44,8 @@ _LOGIT_BYTES = 64 << 20
 _SPREAD = 1.1
 """How much longer than its shortest the longest prompt of a batch may be, once the batch has some rows."""
 _SOME = 48
+_SHARED = 32
+"""Tokens that prompts must have in common at their beginning for it to be read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +83,19 @@ def generate(
     stop_ids: frozenset[int] | Sequence[int],
     max_new_tokens: int = 64,
     sampling: Sampling = GREEDY,
+    alone: bool = False,
     progress: Progress | None = None,
 ) -> list[Generated]:
     """Continue every prompt until the model stops or has said ``max_new_tokens`` tokens."""
     rows = [np.asarray(p, dtype=np.int64) for p in prompts]
     room = _room(model, rows)
     # Under sampling, equal prompts have different answers.
-    shared, which = _distinct(rows) if sampling.temperature == 0 else (rows, np.arange(len(rows)))
+    apart = alone or sampling.temperature > 0
+    shared, which = (rows, np.arange(len(rows))) if apart else _distinct(rows)
     answers: list[Generated | None] = [None] * len(shared)
     done = 0
-    with _answering(model) as run:
-        for batch in run.batches([len(r) for r in shared]):
+    with _answering(model, alone=alone) as run:
+        for batch in run.batches(shared):
             limits = [min(max_new_tokens, room - len(shared[i]) * run.goes_on) for i in batch]
             for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling):
                 answers[i] = answer
@@ -200,6 +207,7 @@ def rank_options(
     prompts: Sequence[Ids],
     options: Sequence[Sequence[Ids]],
     *,
+    alone: bool = False,
     progress: Progress | None = None,
 ) -> list[NDArray[np.float64]]:
     """The log-likelihood of each option of each prompt: the sum of log p(token) over the option's ids.
@@ -219,14 +227,14 @@ def rank_options(
             raise EvalError(f"A prompt with its options is longer than the model's {room} positions.")
     out = [np.zeros(len(many)) for many in choices]
     # Where several rows share a prompt, their options are put together and the prompt is read once.
-    shared, which = _distinct(rows)
+    shared, which = (rows, np.arange(len(rows))) if alone else _distinct(rows)
     asked: list[list[tuple[int, int]]] = [[] for _ in shared]
     for i, s in enumerate(which.tolist()):
         asked[s] += [(i, j) for j in range(len(choices[i]))]
     tails = [max((len(choices[i][j]) for i, j in pairs), default=1) * len(pairs) for pairs in asked]
     done = 0
-    with _answering(model) as run:
-        for batch in run.batches([len(r) for r in shared], tails):
+    with _answering(model, alone=alone) as run:
+        for batch in run.batches(shared, tails):
             state, logits = run.prefill([shared[i] for i in batch])
             source = np.array([k for k, i in enumerate(batch) for _ in asked[i]], dtype=np.int64)
             pairs = [pair for i in batch for pair in asked[i]]
@@ -302,6 +310,12 @@ class _State:
         if self.mask is not None:
             self.mask = self.mask[index]
 
+    def copies(self, count: int) -> _State:
+        """The state of one row, for so many rows; this one stays as it is."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(count)
+        return _State(cache, None, self.positions.expand(count))
+
 
 class _Run:
     """The forward pass of one model, in the words of this file."""
@@ -309,8 +323,9 @@ class _Run:
     goes_on = True
     """Whether what was said so far may grow into the next prompt."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, alone: bool = False) -> None:
         self.model = model
+        self.alone = alone
         self.device = next(model.parameters()).device
         takes = inspect.signature(model.forward).parameters
         self.takes_positions = "position_ids" in takes
@@ -320,20 +335,31 @@ class _Run:
         self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
         # A recurrent state would run over padding, so such models get prompts of one length only.
         self.exact = bool(getattr(model, "_is_stateful", False))
-        self.vocabulary = int(model.config.get_text_config().vocab_size)
+        config = model.config.get_text_config()
+        self.vocabulary = int(config.vocab_size)
+        self.windowed = bool(getattr(config, "sliding_window", None))
+        self._begun: tuple[NDArray[np.int64], _State] | None = None
+        """What prompts have begun with so far, and the state after it."""
 
-    def batches(self, lengths: Sequence[int], tails: Sequence[int] | None = None) -> Iterator[list[int]]:
-        """Row numbers of each batch, longest prompts first: memory runs out at once or not at all."""
+    def batches(self, rows: Sequence[NDArray[np.int64]], tails: Sequence[int] | None = None) -> Iterator[list[int]]:
+        """Row numbers of each batch, longest prompts first: memory runs out at once or not at all.
+
+        Prompts that begin alike come together, and then only what follows counts for their length.
+        """
         slots = _SLOTS["cpu" if self.device.type == "cpu" else "other"]
         most_tails = max(1, _LOGIT_BYTES // (4 * self.vocabulary))
+        kind, begun = _alike(rows) if self.shares else ([0] * len(rows), [0])
+        lengths = [len(row) - begun[k] for row, k in zip(rows, kind, strict=True)]
         batch: list[int] = []
         held = 0
-        for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        for i in sorted(range(len(rows)), key=lambda i: (-begun[kind[i]], kind[i], -lengths[i])):
             tail = tails[i] if tails is not None else 0
             if batch:
                 longest = lengths[batch[0]]
                 spread = longest > (_SPREAD if len(batch) >= _SOME else 2.0) * max(lengths[i], 1)
-                full = longest * (len(batch) + 1) > slots or held + tail > most_tails
+                # The keys and values of what is shared stand before each row all the same.
+                room = (longest + begun[kind[i]] // 4) * (len(batch) + 1)
+                full = self.alone or room > slots or held + tail > most_tails or kind[batch[0]] != kind[i]
                 if full or spread or (self.exact and longest != lengths[i]):
                     yield batch
                     batch, held = [], 0
@@ -342,14 +368,37 @@ class _Run:
         if batch:
             yield batch
 
+    @property
+    def shares(self) -> bool:
+        """Whether the beginning of prompts is read once for many. A sliding window would count empty slots behind
+        it."""
+        return self.goes_on and not self.exact and not self.alone and not self.windowed
+
     def prefill(self, rows: Sequence[NDArray[np.int64]]) -> tuple[_State, Tensor]:
         """Read prompts of any lengths; gives the state and the logits [B, V] of what comes next."""
-        longest = max(map(len, rows))
-        ids = np.zeros((len(rows), longest), dtype=np.int64)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for k, row in enumerate(rows):
-            ids[k, longest - len(row) :] = row
-            mask[k, longest - len(row) :] = 1
+        same = min(_same(rows[0], row) for row in rows) if len(rows) > 1 and self.shares else 0
+        if len(rows) > 1:
+            same = min(same, *(len(row) - 1 for row in rows))  # something has to be left that gives logits
+        if same < _SHARED:
+            return self._read(rows)
+        if self._begun is None or not same // 2 < len(self._begun[0]) <= same or not _begins(rows[0], self._begun[0]):
+            self._begun = rows[0][:same], self._read([rows[0][:same]])[0]
+        same = len(self._begun[0])
+        state = self._begun[1].copies(len(rows))
+        rest = [row[same:] for row in rows]
+        longest = max(map(len, rest))
+        ids, mask = _left_padded(rest, longest)
+        if not mask.all():
+            before = torch.ones(len(rows), same, dtype=torch.long, device=self.device)
+            state.mask = torch.cat([before, torch.from_numpy(mask).to(self.device)], 1)
+        positions = torch.from_numpy(np.maximum(mask.cumsum(1) - 1, 0) + same).to(self.device)
+        logits = self._forward(state, torch.from_numpy(ids).to(self.device), positions, keep=1)
+        state.positions = torch.tensor([len(r) for r in rows], device=self.device)
+        return state, logits[:, -1]
+
+    def _read(self, rows: Sequence[NDArray[np.int64]]) -> tuple[_State, Tensor]:
+        """Prompts from their first token on."""
+        ids, mask = _left_padded(rows, max(map(len, rows)))
         padded = None if mask.all() else torch.from_numpy(mask).to(self.device)
         state = _State(None, padded, torch.zeros(len(rows), dtype=torch.long, device=self.device))
         positions = torch.from_numpy(np.maximum(mask.cumsum(1) - 1, 0)).to(self.device)
@@ -410,8 +459,8 @@ class _PairRun(_Run):
 
     goes_on = False
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__(model)
+    def __init__(self, model: PreTrainedModel, *, alone: bool = False) -> None:
+        super().__init__(model, alone=alone)
         self.exact = False
         self.start = decoder_start(model)
 
@@ -443,18 +492,63 @@ class _PairRun(_Run):
 
 
 @contextmanager
-def _answering(model: PreTrainedModel) -> Iterator[_Run]:
+def _answering(model: PreTrainedModel, *, alone: bool = False) -> Iterator[_Run]:
     """The model in evaluation mode, with an attention that knows caches; afterwards it is as it was."""
     training, attention = model.training, model.config._attn_implementation
     model.train(False)
     if attention == "tunesmith":
         model.set_attn_implementation("sdpa")
     try:
-        yield _PairRun(model) if model.config.is_encoder_decoder else _Run(model)
+        yield (_PairRun if model.config.is_encoder_decoder else _Run)(model, alone=alone)
     finally:
         if attention == "tunesmith":
             model.set_attn_implementation(attention)
         model.train(training)
+
+
+def _left_padded(rows: Sequence[NDArray[np.int64]], longest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and mask [B, longest]."""
+    ids = np.zeros((len(rows), longest), dtype=np.int64)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for k, row in enumerate(rows):
+        ids[k, longest - len(row) :] = row
+        mask[k, longest - len(row) :] = 1
+    return ids, mask
+
+
+def _same(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
+    """How many tokens two prompts have in common at their beginning."""
+    n = min(len(a), len(b))
+    different = np.flatnonzero(a[:n] != b[:n])
+    return int(different[0]) if len(different) else n
+
+
+def _begins(row: NDArray[np.int64], with_: NDArray[np.int64]) -> bool:
+    return np.array_equal(row[: len(with_)], with_)
+
+
+def _alike(rows: Sequence[NDArray[np.int64]]) -> tuple[list[int], list[int]]:
+    """Of which kind each prompt is, and how much the prompts of a kind share at their beginning.
+
+    In alphabetical order those that begin alike are neighbours. A kind goes on as long as what it would share is more
+    than half of what its prompts share by now: a few tokens that all have are no reason to put them together.
+    """
+    kind, begun = [0] * len(rows), [0]
+    order = sorted(range(len(rows)), key=lambda i: rows[i].astype(">i8").tobytes())
+    count, shared = 0, 0
+    for before, i in zip([None, *order], order, strict=False):
+        same = _same(rows[before], rows[i]) if before is not None else 0
+        if same >= _SHARED and (count == 1 or same > shared / 2):
+            shared = same if count == 1 else min(shared, same)
+            count += 1
+        else:
+            begun.append(0)
+            count, shared = 1, 0
+        kind[i] = len(begun) - 1
+        begun[kind[i]] = shared
+    # Prompts that share nothing with a neighbour are of one kind.
+    lonely = {k for k, n in enumerate(begun) if n == 0}
+    return [0 if k in lonely else k for k in kind], begun
 
 
 def _distinct(rows: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:

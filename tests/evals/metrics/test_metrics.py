@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import re
+from pathlib import Path
+from random import Random
+
 import pytest
 
-from tunesmith.errors import UnknownName
+from tests.evals.constraints.test_constraints import CASES
+from tunesmith.errors import EvalError, UnknownName
 from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.evals.metrics.form import form_of
 from tunesmith.evals.metrics.refusal import declines
+from tunesmith.evals.porter import stem
 from tunesmith.types import Conversation
 
 
@@ -16,7 +24,7 @@ def score(metric: str, text: str, *gold: str, finished: bool = True, chosen: str
 
 
 def test_the_names_that_task_files_may_use() -> None:
-    assert list(METRICS) == ["answered", "exact_match", "final_answer", "form", "options", "refusal"]
+    assert {"answered", "exact_match", "final_answer", "form", "options", "refusal"} <= set(METRICS)
     with pytest.raises(UnknownName, match="Did you mean 'exact_match'"):
         METRICS["exactmatch"]
 
@@ -143,3 +151,176 @@ def test_form_by_hand() -> None:
 def test_final_answer(text: str, gold: str, want: int) -> None:
     assert score("final_answer", text, gold) == want
     assert score("final_answer", text, gold, finished=False) == 0
+
+
+# -- rules of other people's benchmarks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "gold", "want"),
+    [
+        ("squad_exact", "The Eiffel Tower!", "eiffel tower", 1),
+        ("squad_exact", "Eiffel's", "eiffels", 1),
+        ("squad_exact", "a tower", "tower an", 1),
+        ("squad_exact", "towers", "tower", 0),
+        ("superni_exact", "The Eiffel Tower!", "the eiffel tower", 1),
+        ("superni_exact", "The Eiffel Tower!", "eiffel tower", 0),
+        ("exact_match", "The Eiffel Tower!", "the eiffel tower", 0),
+        ("squad_f1", "the big red dog", "a red dog", 0.8),
+        ("squad_f1", "", "", 1),
+        ("squad_f1", "dog", "", 0),
+        ("rouge_l", "police killed the gunman", "police kill the gunman", 1),  # stemmed
+        ("rouge_l", "the gunman police killed", "police kill the gunman", 0.5),
+        ("rouge_l", "", "police", 0),
+    ],
+)
+def test_text_by_their_rules(metric: str, text: str, gold: str, want: float) -> None:
+    assert score(metric, text, gold) == pytest.approx(want)
+    assert score(metric, text, "something else", gold) == pytest.approx(want), "the best of several counts"
+
+
+def test_characters_are_words_in_chinese() -> None:
+    row = Conversation((), answers=("今天天气很好",), language="zh")
+    assert METRICS["rouge_l"](Answer("今天很好"), row) == pytest.approx(0.8)
+    assert METRICS["squad_f1"](Answer("今天很好"), row) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "want"),
+    [
+        ("so it is 3 + 4 = 7", "#### 7", 1),
+        ("#### 1,234", "1234", 1),
+        ("#### 12 apples in 3 boxes", "12", 1),
+        ("The answer is $42.00. I used 3 steps", "42", 1),
+        ("It costs 3.50 dollars.", "3.5", 1),
+        ("-5", "5", 0),
+        ("−5", "-5", 1),
+        ("答案是１２。", "12", 1),
+        ("seven", "7", 0),
+        ("1,2 and 3", "3", 1),
+        ("", "3", 0),
+        ("#### none", "3", 0),
+        ("It is 3. #### ", "3", 1),
+        ("9" * 5000, "3", 0),
+    ],
+)
+def test_the_last_number(text: str, gold: str, want: float) -> None:
+    assert score("number", text, gold) == want
+
+
+def test_gsm8k_agrees_with_itself() -> None:
+    path = Path(__file__).parents[3].parent / "shared" / "data" / "gsm8k_test.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            worked = json.loads(line)["answer"]
+            assert score("number", worked, worked.split("#### ")[1]) == 1
+
+
+def test_constraints_at_both_levels() -> None:
+    checks = (
+        {"id": "punctuation:no_comma"},
+        {"id": "length_constraints:number_words", "num_words": 3, "relation": "at most"},
+    )
+    row = Conversation((), checks=checks)
+    kept = {name: METRICS[name](Answer("Sure, here it is:\nDone."), row) for name in METRICS if "constraint" in name}
+    assert kept == {
+        "constraints": 0,
+        "constraints_loose": 1,
+        "each_constraint": [0, 0],
+        "each_constraint_loose": [1, 1],
+    }
+
+
+def test_loops_and_languages() -> None:
+    assert score("fresh", "one two three four five") == 1
+    assert score("fresh", "a b c d " * 50) < 0.05
+    assert score("fresh", "你好吗我很" * 30) < 0.1
+    row = Conversation((), language="zh")
+    assert METRICS["same_language"](Answer("今天天气很好。"), row) == 1
+    assert METRICS["same_language"](Answer("The weather is fine and the sun is out."), row) == 0
+    assert METRICS["same_language"](Answer("42"), row) == 1
+
+
+def test_the_stemmer_is_the_one_of_rouge() -> None:
+    nltk = pytest.importorskip("nltk.stem.porter").PorterStemmer()
+    path = Path(__file__).parents[3].parent / "shared" / "data" / "text" / "tiny_shakespeare.txt.gz"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        words = set(re.findall(r"[a-z]+", file.read().lower()))
+    words |= {
+        "skies",
+        "proceed",
+        "hopefully",
+        "radically",
+        "archaeology",
+        "tied",
+        "cried",
+        "ee",
+        "yes",
+        "ally",
+        "fully",
+    }
+    assert len(words) > 5000
+    assert [(w, stem(w)) for w in sorted(words)] == [(w, nltk.stem(w)) for w in sorted(words)]
+
+
+def test_rouge_is_that_of_rouge_score() -> None:
+    theirs = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rougeL"], use_stemmer=True)
+    random = Random(0)
+    vocabulary = ["the", "cats", "running", "quickly", "to", "a", "house", "12", "don't", "e-mail", "Relational"]
+    for _ in range(500):
+        said, gold = (" ".join(random.choices(vocabulary, k=random.randrange(12))) for _ in range(2))
+        assert score("rouge_l", said, gold) == theirs.score(gold, said)["rougeL"].fmeasure
+
+
+HARD = [
+    "", " ", "\x00", "\ud83d", "\u202e\u200b", "{", '{"answer": {"a": [', "[" * 3000, "1" * 10_000, "<|im_end|>" * 9,
+    "ñ" * 500, "你" * 500, "a" * 1_000_000, "a b " * 250_000, "\n" * 100_000, "*" * 50_000, "#### ", "﷽" * 99, "1e999",
+    "NaN", "٣٤", "½",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_nothing_that_a_model_says_breaks_a_metric(metric: str) -> None:
+    checks = tuple({"id": name, **arguments} for name, arguments, *_ in CASES)
+    random = Random(1)
+    said = HARD + [
+        "".join(chr(random.choice((random.randrange(128), random.randrange(0x11000)))) for _ in range(40))
+        for _ in range(300)
+    ]
+    if metric == "passes":
+        said = HARD[:12]  # each is a process
+        checks += ({"id": "python", "tests": "check()"},)
+    for language in ("en", "zh"):
+        row = Conversation((), answers=("Paris", "7"), options=("Paris", "7"), checks=checks, language=language)
+        for text in said:
+            value = METRICS[metric](Answer(text, True, "Paris"), row)
+            values = [value] if isinstance(value, float) else value
+            assert all(isinstance(v, float) and 0 <= v <= 1 for v in values)
+
+
+BEGIN = 'import math\n\ndef half(x: int) -> float:\n    """Half of it."""\n'
+TESTS = "assert half(3) == 1.5\nassert half(0) == 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("    return x / 2", 1),
+        ("    return x // 2", 0),
+        ("def half(x):\n    return x / math.floor(2.5)", 1),
+        ("Here it is:\n```python\ndef half(x):\n    return x / 2\n```\nIt halves.", 1),
+        ("```\ndef half(x):\n    return x / 2\n", 1),
+        ("Here it is: x / 2", 0),
+        ("    exit(0)", 0),
+        ("", 0),
+    ],
+)
+def test_programs_pass_their_tests(text: str, want: float) -> None:
+    row = Conversation((), checks=({"id": "python", "begin": BEGIN, "tests": TESTS, "entry": "half"},))
+    assert METRICS["passes"](Answer(text), row) == want
+    with pytest.raises(EvalError, match="names none"):
+        METRICS["passes"](Answer(text), Conversation(()))

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith.data.clean.rouge import f_measure, longest, masks
+
 THRESHOLD = 0.7
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
 _SPREAD = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
@@ -87,9 +89,9 @@ class Novelty:
         # F is at most 2c / (m + n) for c common words. The margin is for the rounding of their arithmetic.
         bound = 2 * common / (self._lengths.values + len(words))
         best: Match | None = None
-        masks = _masks(words)
+        places = masks(words)
         for i in np.flatnonzero(bound > self.threshold - 1e-9).tolist():
-            score = _f(_longest(self._kept[i], masks, len(words)), len(words), len(self._kept[i]))
+            score = f_measure(longest(self._kept[i], places, len(words)), len(words), len(self._kept[i]))
             if score > self.threshold and (best is None or score > best.score):
                 best = Match(i, score)
         return best
@@ -125,27 +127,3 @@ class _Growing:
     @property
     def values(self) -> NDArray[np.int64]:
         return self._room[: self._size]
-
-
-def _f(common: int, target: int, prediction: int) -> float:
-    """The F-measure of ``rouge_score``: the same operations in the same order, for the same last digit."""
-    precision, recall = common / max(prediction, 1), common / max(target, 1)
-    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
-
-
-def _masks(words: Sequence[int]) -> dict[int, int]:
-    """For each word the places where it stands, as bits."""
-    found: dict[int, int] = {}
-    for place, word in enumerate(words):
-        found[word] = found.get(word, 0) | 1 << place
-    return found
-
-
-def _longest(words: Sequence[int], masks: dict[int, int], size: int) -> int:
-    """The length of the longest common subsequence with the text that the masks are of."""
-    everything = (1 << size) - 1
-    row = everything
-    for word in words:
-        hit = row & masks.get(word, 0)
-        row = ((row + hit) | (row - hit)) & everything
-    return size - row.bit_count()

@@ -12,7 +12,7 @@ Its name may then stand as ``metric:`` in a task file.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tunesmith.registry import Registry
@@ -31,7 +31,7 @@ class Answer:
     """The answer option that it finds likeliest, where options were ranked."""
 
 
-Metric = Callable[[Answer, Conversation], float]
+Metric = Callable[[Answer, Conversation], "float | Sequence[float]"]
 METRICS: Registry[Metric] = Registry("Metric")
 
 

@@ -1,0 +1,37 @@
+"""The reader ``humaneval``: the beginning of a function, and the tests that the whole of it has to pass; and
+``mbpp``: what a program shall do, and tests. The metric is ``passes``; the answer to learn is the solution that comes
+with the row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tunesmith.data.reader import Found, Unusable, has, row_reader
+from tunesmith.data.readers.shape import ask, digest, fetch, first_of, items, maybe, need
+from tunesmith.data.task import Task
+from tunesmith.types import Conversation
+
+
+@row_reader("humaneval", sign=has("prompt", "test", "entry_point", weight=4))
+def humaneval(row: Any, task: Task) -> Iterator[Found]:
+    begin, tests, entry = need(row, "prompt"), need(row, "test"), need(row, "entry_point")
+    check = {"id": "python", "begin": begin, "tests": f"{tests}\ncheck({entry})", "entry": entry}
+    solution = begin + maybe(row, "canonical_solution")
+    question = f"Complete this Python function.\n\n```python\n{begin.rstrip()}\n```"
+    answer = f"```python\n{solution.rstrip()}\n```"
+    id = str(fetch(row, "task_id") or digest(begin))
+    yield Conversation(ask(question, answer), id=id, answers=(answer,), checks=(check,), metric="passes")
+
+
+@row_reader("mbpp", sign=has("code", "test_list", weight=4))
+def mbpp(row: Any, task: Task) -> Iterator[Found]:
+    wish, tests = first_of(row, "prompt", "text"), items(row, "test_list")
+    if not tests or not all(isinstance(test, str) for test in tests):
+        raise Unusable("`test_list` has no tests")
+    before = [maybe(row, "test_setup_code"), *(fetch(row, "test_imports") or [])]
+    check = {"id": "python", "tests": "\n".join([*before, *tests])}
+    question = f"{wish.strip()}\n\nThe program has to pass these tests:\n\n```python\n" + "\n".join(tests) + "\n```"
+    answer = f"```python\n{need(row, 'code').strip()}\n```"
+    id = str(fetch(row, "task_id") or digest(wish))
+    yield Conversation(ask(question, answer), id=id, answers=(answer,), checks=(check,), metric="passes")

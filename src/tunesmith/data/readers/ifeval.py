@@ -1,0 +1,30 @@
+"""The reader ``ifeval``: a prompt and the constraints that its answer has to keep (``instruction_id_list``,
+``kwargs``). There is no right answer to learn; rows are for asking, and their metric is ``constraints``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tunesmith.data.reader import Found, Unusable, has, row_reader
+from tunesmith.data.readers.shape import digest, fetch, items, need
+from tunesmith.data.task import Task
+from tunesmith.types import Conversation, Message
+
+
+@row_reader("ifeval", sign=has("prompt", "instruction_id_list", "kwargs", weight=4))
+def ifeval(row: Any, task: Task) -> Iterator[Found]:
+    prompt, names, arguments = need(row, "prompt"), items(row, "instruction_id_list"), items(row, "kwargs")
+    if len(names) != len(arguments) or not names:
+        raise Unusable(f"{len(names)} constraints with {len(arguments)} sets of arguments")
+    if not all(isinstance(name, str) for name in names):
+        raise Unusable("`instruction_id_list` holds something that is no text")
+    if not all(isinstance(one, dict | None) for one in arguments):
+        raise Unusable("`kwargs` holds something that is no object")
+    checks = tuple(
+        {"id": name, **{k: v for k, v in (given or {}).items() if v is not None}}
+        for name, given in zip(names, arguments, strict=True)
+    )
+    key = fetch(row, "key")
+    id = str(digest(prompt) if key is None else key)
+    yield Conversation((Message("user", prompt),), id=id, checks=checks, metric="constraints")

@@ -1,0 +1,185 @@
+"""Programs that try to do harm, or never to end: each is contained, and the next one runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import EvalError
+from tunesmith.evals import sandbox
+from tunesmith.evals.sandbox import Run, run_many, run_python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are run on Linux only")
+
+
+def test_what_a_program_says() -> None:
+    assert run_python("print(1 + 1)\nprint('你好')") == Run(True, "2\n你好\n", "")
+    assert run_python("assert 1 + 1 == 3, 'no'") == Run(False, "", "AssertionError: no")
+    assert run_python("def f(:").why == "SyntaxError: invalid syntax"
+    assert run_python("print(input())").why.startswith("EOFError")
+    assert run_python("import math, json, re, collections, itertools, random, datetime; print(math.pi)").ended
+    assert run_python("open('a.txt', 'w').write('x' * 10); print(open('a.txt').read())").said == "x" * 10 + "\n"
+    assert (
+        run_python(
+            "import threading as t; a = []; x = t.Thread(target=a.append, args=(1,)); x.start(); x.join(); print(a)"
+        ).said
+        == "[1]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "exit(0)",
+        "import sys; sys.exit()",
+        "import os; os._exit(0)",
+        "raise SystemExit",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    ],
+)
+def test_to_stop_before_the_tests_is_no_success(program: str) -> None:
+    found = run_python(f"{program}\nassert False")
+    assert not found.ended and found.why
+
+
+def test_endless_loops_end() -> None:
+    began = time.monotonic()
+    for program in (
+        "while True: pass",
+        "import time; time.sleep(1000)",
+        "import signal\nfor s in (1, 2, 10, 12, 13, 15, 24): signal.signal(s, signal.SIG_IGN)\nwhile True: pass",
+    ):
+        assert "longer than 1 seconds" in run_python(program, seconds=1).why
+    assert time.monotonic() - began < 8
+
+
+def test_a_fork_bomb_is_none() -> None:
+    before = _processes()
+    for program in (
+        "import os\nwhile True: os.fork()",
+        "import subprocess; subprocess.run(['sleep', '60'])",
+        "import multiprocessing as m\nfor i in range(1000): m.Process(target=print).start()",
+        "import os; assert os.system('sleep 60 &') == 0",
+        "import os; os.execv('/bin/sh', ['sh'])",
+        "import ctypes; libc = ctypes.CDLL(None); assert libc.fork() < 0; raise PermissionError",
+    ):
+        found = run_python(program, seconds=5)
+        assert not found.ended, program
+    assert _processes() <= before + 1
+    many = run_python(
+        "import threading, time\nfor i in range(100_000): threading.Thread(target=time.sleep, args=(60,)).start()",
+        seconds=5,
+    )
+    assert not many.ended
+
+
+def _processes() -> int:
+    return sum(name.isdigit() for name in os.listdir("/proc"))
+
+
+def test_ten_gigabytes_are_not_given() -> None:
+    assert "MemoryError" in run_python("x = bytearray(10 << 30)").why
+    assert not run_python("x = []\nwhile True: x.append(bytearray(1 << 20))", seconds=20).ended
+    assert not run_python("import os\nwhile True: print('x' * 10_000_000)", seconds=5).ended
+    assert not run_python("for i in range(100_000):\n  open(str(i), 'w').write('x' * (1 << 24))", seconds=10).ended
+
+
+def test_files_of_others_are_closed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (tmp_path / "free").mkdir(mode=0o777)
+    for program in (
+        f"print(open({str(secret)!r}).read())",
+        f"open({str(secret)!r}, 'w')",
+        f"import os; os.remove({str(secret)!r})",
+        f"import os; os.rename({str(secret)!r}, 'mine')",
+        f"import os; os.chmod({str(secret)!r}, 0o777)",
+        f"import os; os.utime({str(secret)!r}, (0, 0))",
+        f"import os; os.symlink({str(secret)!r}, 'link'); print(open('link').read())",
+        f"import os; os.link({str(secret)!r}, 'link'); print(open('link').read())",
+        f"open({str(tmp_path / 'free' / 'new')!r}, 'w')",
+        f"import os; print(os.listdir({str(tmp_path)!r}))",
+        "print(open('/etc/passwd').read())",
+        "print(open('/proc/self/environ').read())",
+        "import os; print(open(f'/proc/{os.getppid()}/environ').read())",
+        "import os; os.mkfifo('/tmp/pipe')",
+    ):
+        found = run_python(program)
+        assert not found.ended and "Error" in found.why, program
+    assert secret.read_text() == "secret" and secret.stat().st_mtime > 0 and secret.stat().st_mode & 0o777 != 0o777
+    assert list((tmp_path / "free").iterdir()) == []
+
+
+def test_nobody_is_reached_over_the_network() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for program in (
+            f"import socket; socket.create_connection(('127.0.0.1', {port}))",
+            f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}')",
+            "import socket; socket.socket(socket.AF_UNIX)",
+            "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+        ):
+            assert not run_python(program).ended
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_others_get_no_signal() -> None:
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        for target in (other.pid, -1, 0, os.getpid()):
+            assert "PermissionError" in run_python(f"import os; os.kill({target}, {int(signal.SIGKILL)})").why
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_limits_cannot_be_lifted() -> None:
+    for call in (
+        "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
+        "resource.prlimit(0, resource.RLIMIT_CPU, (-1, -1))",
+    ):
+        assert "Error" in run_python(f"import resource; {call}").why
+    assert (
+        run_python("import os; print(sorted(os.environ))").said
+        == "['LANG', 'OMP_NUM_THREADS', 'PYTHONDONTWRITEBYTECODE']\n"
+    )
+
+
+def test_many_run_side_by_side_and_after_each_other() -> None:
+    programs = [
+        "while True: pass",
+        "print('a')",
+        "import os\nwhile True: os.fork()",
+        "x = bytearray(10 << 30)",
+        "print('b')",
+    ] * 2
+    assert [run.said for run in run_many(programs, seconds=2)] == ["", "a\n", "", "", "b\n"] * 2
+    assert threading.active_count() < 5
+
+
+def test_nothing_is_run_where_it_is_not_safe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = (
+        (Path(sandbox.__file__).with_name("jail.py")).read_text().replace("_LANDLOCK = (444,", "_LANDLOCK = (9999,")
+    )
+    (tmp_path / "jail.py").write_text(broken)
+    monkeypatch.setattr(sandbox, "_JAIL", tmp_path / "jail.py")
+    with pytest.raises(EvalError, match=r"cannot be run safely.*Landlock"):
+        run_python("open('ran', 'w')")
+
+
+def test_texts_that_are_hard_to_pass_on() -> None:
+    assert not run_python("\x00").ended
+    assert not run_python("print('\ud83d')").ended
+    assert run_python("").ended
+    assert run_python("# " + "x" * 3_000_000 + "\nprint(1)").said == "1\n"
