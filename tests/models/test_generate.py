@@ -252,7 +252,7 @@ def test_what_many_begin_with_is_read_once(llama: PreTrainedModel, rows_seen: li
 def test_a_shared_beginning_changes_no_score(family: str) -> None:
     attention = "eager" if family == "bloom" else "sdpa"
     net = sharp(load_model(of_family(family), seed=1, attention=attention))
-    if family != "mixtral":  # whose experts know no float64
+    if family not in ("mixtral", "bloom"):  # experts know no float64, and in it BLOOM's mask is too much for its scores
         net = net.double()
     r = np.random.default_rng(6)
     prompts = prompts_that_begin_alike()
