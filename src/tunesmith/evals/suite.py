@@ -325,7 +325,7 @@ def scores(records: Iterable[Record]) -> list[Score]:
     for record in records:
         by_model.setdefault(record.model, []).append(record)
     for model, mine in by_model.items():
-        for (level, format, shots, metric), rows in _by_key(mine).items():
+        for (level, format, shots, metric), rows in by_key(mine).items():
             got = rate(rows)
             found.append(Score(model, level, format, shots, metric, got.value, got.low, got.high, got.n))
     return found
@@ -342,7 +342,7 @@ def compare(records: Iterable[Record], before: str, after: str) -> list[Comparis
     for record in records:
         if record.model in sides:
             sides[record.model].append(record)
-    old, new = _by_key(sides[before]), _by_key(sides[after])
+    old, new = by_key(sides[before]), by_key(sides[after])
     found = []
     for key in [key for key in new if key in old]:
         a = {r.id: r for r in old[key]}
@@ -383,7 +383,7 @@ def over_wordings(records: Sequence[Record]) -> Spread:
     return Spread(float(median), float(lower), float(upper), len(by))
 
 
-def _by_key(records: Iterable[Record]) -> dict[Key, list[Record]]:
+def by_key(records: Iterable[Record]) -> dict[Key, list[Record]]:
     """Records by what they measure, levels from the least new to the most."""
     found: dict[Key, list[Record]] = {}
     for r in records:

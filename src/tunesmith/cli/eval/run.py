@@ -1,4 +1,4 @@
-"""``tunesmith eval``: run a recipe as far as its figures."""
+"""``tunesmith eval run``, or ``tunesmith eval`` alone: run a recipe as far as its figures."""
 
 from __future__ import annotations
 

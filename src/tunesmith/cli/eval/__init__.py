@@ -1,0 +1,29 @@
+"""``tunesmith eval``: a recipe's evaluation, and what changed between two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from tunesmith.cli.eval import diff, run
+
+
+class _RunByDefault(TyperGroup):
+    """``eval my.yaml`` is ``eval run my.yaml``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    help="Run a recipe's evaluation, or see what changed between two. [dim]eval my.yaml is eval run my.yaml.[/]",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.command(name="run")(run.evaluate)
+app.command(name="diff")(diff.diff)

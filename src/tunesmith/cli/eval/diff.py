@@ -1,0 +1,118 @@
+"""``tunesmith eval diff``: what changed from one evaluation to another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tunesmith.errors import EvalError
+
+if TYPE_CHECKING:
+    from tunesmith.evals.changes import Change
+    from tunesmith.evals.suite import Record
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(help="A run, its evaluation stage, or a file of answers.")],
+    after: Annotated[Path, typer.Argument(help="Another; or the same with --after-model.")],
+    before_model: Annotated[
+        str | None, typer.Option(help="Whose answers in the first; tuned where there is one.")
+    ] = None,
+    after_model: Annotated[str | None, typer.Option(help="Whose answers in the second.")] = None,
+    level: Annotated[str | None, typer.Option(help="One level only: seen, wording, instance, task or cluster.")] = None,
+    limit: Annotated[int, typer.Option(help="Questions shown of each kind.", min=0)] = 5,
+    json_: Annotated[bool, typer.Option("--json", help="All changed questions as JSON lines.")] = False,
+) -> None:
+    """See question by question what changed from one evaluation to another.
+
+    [bold]Examples[/]
+
+        tunesmith eval diff runs/old runs/new
+        tunesmith eval diff runs/my runs/my --before-model base          [dim]what tuning changed[/]
+    """
+    from tunesmith.evals.changes import changes, of_model
+
+    sides = [
+        of_model(_answers(path), model, str(path)) for path, model in ((before, before_model), (after, after_model))
+    ]
+    found = [change for change in changes(*sides) if level is None or change.level == level]
+    if not found:
+        raise EvalError(f"Nothing was asked of both at level {level!r}.")
+    if json_:
+        for change in found:
+            for how, pairs in (("gained", change.gained), ("lost", change.lost)):
+                for a, b in pairs:
+                    typer.echo(json.dumps(_line(how, a, b), ensure_ascii=False))
+        return
+    console = Console()
+    console.print(_table(found))
+    for change in found:
+        _show(console, change, limit)
+
+
+def _answers(path: Path) -> list[Record]:
+    """The answers in a file, a stage's folder, or a run's folder."""
+    from tunesmith.evals.suite import read_records
+
+    if path.is_file():
+        return read_records(path)
+    files = [path / "answers.jsonl", *sorted(path.glob("*/answers.jsonl"))] if path.is_dir() else []
+    files = [file for file in files if file.exists()]
+    if len(files) != 1:
+        what = "no answers.jsonl" if not files else f"{len(files)} files of answers: {', '.join(map(str, files))}"
+        raise EvalError(f"{path} holds {what}. Wanted a run that was evaluated, or the file itself.")
+    return read_records(files[0])
+
+
+def _table(found: Sequence[Change]) -> Table:
+    table = Table("level", "metric", "before", "after", "difference", "p", "gained", "lost", "reworded", box=None)
+    for c in found:
+        kind = (
+            c.metric
+            + (f", {c.shots} examples" if c.shots else "")
+            + (f", {c.format}" if c.format != "instruction" else "")
+        )
+        d = c.difference
+        apart = f"{100 * d.value:+.1f} [dim]{100 * d.low:+.1f} to {100 * d.high:+.1f}[/]"
+        if d.low <= 0 <= d.high:
+            apart += f" [dim](finds {100 * c.detectable:.0f} or more)[/]"
+        table.add_row(
+            c.level, kind, f"{100 * c.before.value:.1f}", f"{100 * c.after.value:.1f}", apart, f"{c.p:.2g}",
+            str(len(c.gained)), str(len(c.lost)), str(c.reworded),
+        )  # fmt: skip
+    return table
+
+
+def _show(console: Console, change: Change, limit: int) -> None:
+    for how, colour, pairs in (("gained", "green", change.gained), ("lost", "red", change.lost)):
+        for a, b in pairs[:limit]:
+            console.print(f"\n[{colour}]{how}[/] [bold]{change.level}[/] {escape(a.id)} [dim]{change.metric}[/]")
+            console.print(f"  {escape(_short(a.prompt, 300))}", highlight=False)
+            console.print(f"  [dim]right [/] {escape(' | '.join(a.gold))}", highlight=False)
+            console.print(f"  [dim]before[/] {escape(_short(a.answer))}", highlight=False)
+            console.print(f"  [dim]after [/] {escape(_short(b.answer))}", highlight=False)
+        if len(pairs) > limit:
+            console.print(
+                f"[dim]... {len(pairs) - limit:,} more {how} at {change.level}; --limit or --json shows them[/]"
+            )
+    if change.alone:
+        console.print(f"[dim]{change.alone:,} questions at {change.level} were asked of one side only[/]")
+
+
+def _short(text: str, most: int = 200) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _line(how: str, a: Record, b: Record) -> dict[str, object]:
+    return {
+        "change": how, "id": a.id, "level": a.level, "format": a.format, "shots": a.shots, "metric": a.metric,
+        "prompt": a.prompt, "gold": a.gold, "before": a.answer, "after": b.answer, "values": [a.value, b.value],
+    }  # fmt: skip

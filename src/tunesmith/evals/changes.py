@@ -1,0 +1,90 @@
+"""What changed from one evaluation to another, question by question.
+
+    changed = changes(read_records("a.jsonl"), read_records("b.jsonl"))
+    for kind in changed: kind.difference, kind.gained, kind.lost
+
+Both may be of the same model (another checkpoint, another engine) or of two; what was asked of one side only is counted
+and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from tunesmith.errors import EvalError, nearest
+from tunesmith.evals.stats import Difference, Interval, detectable, holm, interval, paired
+from tunesmith.evals.suite import Key, Record, by_key
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Two evaluations of the same questions by the same metric."""
+
+    level: str
+    format: str
+    shots: int
+    metric: str
+    before: Interval
+    after: Interval
+    difference: Difference
+    p: float
+    """The difference's, honest for having looked at all kinds of questions (Holm)."""
+    detectable: float
+    """The smallest true difference that so many such questions would find in four of five tries."""
+    gained: tuple[tuple[Record, Record], ...]
+    """(before, after) of questions whose figure rose."""
+    lost: tuple[tuple[Record, Record], ...]
+    reworded: int
+    """Questions answered in other words that count the same."""
+    alone: int
+    """Questions that only one side was asked."""
+
+
+def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
+    """Every kind of question that both sides were asked, levels from the least new to the most."""
+    old, new = by_key(before), by_key(after)
+    found = []
+    for key in [key for key in new if key in old]:
+        a, b = _once(key, old[key]), _once(key, new[key])
+        pairs = [(a[id], b[id]) for id in a if id in b]
+        if not pairs:
+            continue
+        groups = [x.group for x, _ in pairs]
+        left, right = [x.value for x, _ in pairs], [y.value for _, y in pairs]
+        found.append(
+            Change(
+                *key,
+                before=interval(left, groups),
+                after=interval(right, groups),
+                difference=paired(left, right, groups),
+                p=1.0,
+                detectable=detectable(left, right, groups),
+                gained=tuple((x, y) for x, y in pairs if y.value > x.value),
+                lost=tuple((x, y) for x, y in pairs if y.value < x.value),
+                reworded=sum(x.answer != y.answer and x.value == y.value for x, y in pairs),
+                alone=len(a.keys() ^ b.keys()),
+            )
+        )
+    if not found:
+        raise EvalError("The two evaluations have no question in common.")
+    honest = holm([change.difference.p for change in found])
+    return [replace(change, p=p) for change, p in zip(found, honest, strict=True)]
+
+
+def of_model(records: list[Record], model: str | None, whose: str) -> list[Record]:
+    """The records of one model; it has to be named where there are several."""
+    names = list(dict.fromkeys(r.model for r in records))
+    chosen = model or ("tuned" if "tuned" in names else names[0] if len(names) == 1 else "")
+    if chosen not in names:
+        close = nearest(chosen, names)
+        hint = f" Did you mean {close!r}?" if close else " Say whose are meant."
+        raise EvalError(f"{whose} has answers of {', '.join(names) or 'nobody'}.{hint}")
+    return [r for r in records if r.model == chosen]
+
+
+def _once(key: Key, records: list[Record]) -> dict[str, Record]:
+    found = {r.id: r for r in records}
+    if len(found) < len(records):
+        raise EvalError(f"A question is there twice at {key}: these are answers of several models.")
+    return found
