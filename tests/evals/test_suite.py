@@ -15,7 +15,18 @@ from transformers import PreTrainedTokenizerFast
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
 from tunesmith.evals import suite
-from tunesmith.evals.suite import Record, ask, ask_text, compare, over_wordings, read_records, scores
+from tunesmith.evals.suite import (
+    Record,
+    ask,
+    ask_text,
+    compare,
+    over_wordings,
+    read_records,
+    rescored,
+    scores,
+    sureness,
+    write_records,
+)
 from tunesmith.models import generate as generation
 from tunesmith.models.generate import Generated
 from tunesmith.models.load import load_model
@@ -86,13 +97,13 @@ def test_what_cannot_be_evaluated_is_told_at_once(fmt: ChatFormat) -> None:
     assert "spain" in text and "no right answer" in text
 
 
-def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ranked: list[Any] = []
     rank = generation.rank_options
     monkeypatch.setattr(
         generation,
         "rank_options",
-        lambda model, prompts, options: ranked.extend(options) or rank(model, prompts, options),
+        lambda model, prompts, options, **how: ranked.extend(options) or rank(model, prompts, options, **how),
     )
     model = load_model(
         {
@@ -121,6 +132,20 @@ def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.Mon
             likely.append(float(logp[at - 1, ids[at]].sum()))
         assert record.answer == options[int(np.argmax(likely))]
         assert record.value == float(record.answer == "Rome")
+        assert record.likely == pytest.approx(likely, abs=1e-4) and record.options == options
+        assert sureness(record) == pytest.approx(float(np.exp(max(likely)) / np.exp(likely).sum()), abs=1e-4)
+    again = [r for r in ask(model, fmt, {"cluster": rows}, name="m", unasked=True) if r.metric == "options"]
+    empty = fmt.prompt((Message("user", ""),))
+    for option, known in zip(options, again[0].unasked, strict=True):
+        ids, learn = fmt.encode([Message("user", ""), Message("assistant", option)])
+        assert rank(model, [empty], [[ids[learn]]])[0][0] == pytest.approx(known, abs=1e-4)
+    by_byte = rescored(again, "options_byte")
+    assert [r.answer for r in by_byte] == [
+        max(zip(r.options, r.likely, strict=True), key=lambda x: x[1] / len(x[0].encode()))[0] for r in again
+    ]
+    assert [r.metric for r in rescored(again, "options_pmi")] == ["options_pmi"] * len(rows)
+    write_records(tmp_path / "answers.jsonl", again)
+    assert read_records(tmp_path / "answers.jsonl") == again
     without = ask(model, fmt, {"cluster": rows}, name="m", rank=False)
     assert {r.metric for r in without} == {"exact_match"}
     foreign = question("France", "Berlin", options=options)

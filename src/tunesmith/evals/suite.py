@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from tunesmith.errors import EvalError
 from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.evals.metrics.options import chosen
 from tunesmith.evals.stats import Difference, Interval, interval, paired
 from tunesmith.types import LEVELS, Conversation, Encoded, Level, Message, Score
 
@@ -95,6 +96,11 @@ class Record:
     gold: tuple[str, ...]
     value: float
     finished: bool
+    options: tuple[str, ...] = ()
+    likely: tuple[float, ...] = ()
+    """The log-likelihood of each option, its end included; so other ways to compare them need no model."""
+    unasked: tuple[float, ...] = ()
+    """The same without the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +126,33 @@ def ask(
     shots: int = 0,
     max_new_tokens: int = 32,
     rank: bool = True,
+    unasked: bool = False,
+    alone: bool = False,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Ask one model everything once. ``name``, ``format`` and ``shots`` are what the records will say.
 
-    ``max_new_tokens`` has to leave room for the longest right answer; that is checked.
+    ``max_new_tokens`` has to leave room for the longest right answer; that is checked. ``unasked`` also sees how likely
+    options are without a question. ``alone`` takes one question after the other: slow, and the same to the last bit
+    whatever else is asked.
     """
     from tunesmith.models.generate import generate
 
     asked = [(level, row) for level, many in rows.items() for row in many]
     _check(asked, fmt, max_new_tokens)
     prompts = [fmt.prompt(row.prompt) for _, row in asked]
-    said = generate(model, prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, progress=progress)
+    said = generate(
+        model, prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, alone=alone, progress=progress
+    )
     ranked = [i for i, (_, row) in enumerate(asked) if rank and set(row.options) & set(row.answers)]
-    chosen = _rank(model, fmt, [asked[i][1] for i in ranked])
-    by_rank = dict(zip(ranked, chosen, strict=True))
+    chosen_from = [asked[i][1] for i in ranked]
+    likely = dict(zip(ranked, _rank(model, fmt, chosen_from, alone=alone), strict=True))
+    without = dict(zip(ranked, _unasked(model, fmt, chosen_from) if unasked else [], strict=False))
 
     records = []
     for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
-        answer = Answer(fmt.decode(found.ids), found.finished, by_rank.get(i))
-        for metric in (row.metric, *(("options",) if i in by_rank else ())):
+        answer = Answer(fmt.decode(found.ids), found.finished, likely.get(i, ()), without.get(i, ()))
+        for metric in (row.metric, *(("options",) if i in likely else ())):
             records += _records(row, answer, metric, name, level, format, shots, row.group or row.id)
     return records
 
@@ -167,8 +180,10 @@ def _check(asked: Sequence[tuple[Level, Conversation]], fmt: Format, max_new_tok
         raise EvalError("These questions cannot be evaluated:\n" + "\n".join(problems[:10]) + more)
 
 
-def _rank(model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation]) -> list[str]:
-    """The likeliest option of each row, its end included; ids come from where training takes them."""
+def _rank(
+    model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation], *, alone: bool = False
+) -> list[tuple[float, ...]]:
+    """How likely each option of each row is, its end included; ids come from where training takes them."""
     from tunesmith.models.generate import rank_options
 
     prompts: list[Ids] = []
@@ -181,8 +196,36 @@ def _rank(model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation]) -> 
             whole = fmt.encode((*row.prompt, Message("assistant", option)))
             many.append(whole.ids[whole.learn])
         options.append(many)
-    likely = rank_options(model, prompts, options) if rows else []
-    return [row.options[int(np.argmax(scores))] for row, scores in zip(rows, likely, strict=True)]
+    likely = rank_options(model, prompts, options, alone=alone) if rows else []
+    return [tuple(scores.tolist()) for scores in likely]
+
+
+def _unasked(model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
+    """How likely each option is as an answer to an empty question."""
+    known = list(dict.fromkeys(option for row in rows for option in row.options))
+    empty = Conversation((Message("user", ""), Message("assistant", "")))
+    asked = [replace(empty, options=tuple(known[i : i + 64])) for i in range(0, len(known), 64)]
+    found = dict(zip(known, (x for scores in _rank(model, fmt, asked) for x in scores), strict=True))
+    return [tuple(found[option] for option in row.options) for row in rows]
+
+
+def rescored(records: Iterable[Record], metric: str) -> list[Record]:
+    """Records of ranked options, compared another way: ``options_norm``, ``options_byte``, ``options_pmi``."""
+    found = []
+    for record in records:
+        if record.likely:
+            row = Conversation((), answers=record.gold, options=record.options)
+            answer = Answer("", True, record.likely, record.unasked)
+            value = METRICS[metric](answer, row)
+            assert isinstance(value, float)
+            found.append(replace(record, metric=metric, answer=chosen(answer, row, metric), value=value))
+    return found
+
+
+def sureness(record: Record) -> float:
+    """The probability that a model gives to the option it chose, among those it was offered."""
+    p = np.exp(np.array(record.likely) - max(record.likely))
+    return float(p.max() / p.sum())
 
 
 def _records(
@@ -203,10 +246,13 @@ def _records(
         language=row.language,
         group=group,
         prompt=_shown(row, shots),
-        answer=(answer.chosen or "") if metric == "options" else answer.text,
+        answer=chosen(answer, row) if metric == "options" else answer.text,
         gold=row.answers,
         value=value if isinstance(value, float) else 0.0,
         finished=answer.finished,
+        options=row.options if metric == "options" else (),
+        likely=answer.likely if metric == "options" else (),
+        unasked=answer.unasked if metric == "options" else (),
     )
     if isinstance(value, float):
         return [only]
@@ -306,7 +352,8 @@ def read_records(path: Path | str) -> list[Record]:
         for number, line in enumerate(file, 1):
             try:
                 value: dict[str, Any] = json.loads(line)
-                found.append(Record(**{**value, "gold": tuple(value["gold"])}))
+                lists = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
+                found.append(Record(**{**value, **lists}))
             except (ValueError, TypeError, KeyError) as error:
                 raise EvalError(f"{path}:{number}: not a record of an evaluation: {error}") from None
     return found

@@ -19,8 +19,10 @@ from tunesmith.evals.porter import stem
 from tunesmith.types import Conversation
 
 
-def score(metric: str, text: str, *gold: str, finished: bool = True, chosen: str | None = None) -> float:
-    return METRICS[metric](Answer(text, finished, chosen), Conversation((), answers=gold))
+def score(metric: str, text: str, *gold: str, finished: bool = True) -> float:
+    value = METRICS[metric](Answer(text, finished), Conversation((), answers=gold))
+    assert isinstance(value, float)
+    return value
 
 
 def test_the_names_that_task_files_may_use() -> None:
@@ -58,8 +60,20 @@ def test_an_answer_has_to_end() -> None:
 
 
 def test_options() -> None:
-    assert score("options", "whatever", "Paris", chosen="Paris") == 1
-    assert score("options", "Paris", "Paris", chosen="Rome") == 0
+    def value(metric: str, *likely: float, unasked: tuple[float, ...] = ()) -> object:
+        row = Conversation((), answers=("New York",), options=("Rome", "New York", "纽约"))
+        return METRICS[metric](Answer("", True, likely, unasked), row)
+
+    assert value("options", -2.0, -1.0, -3.0) == 1
+    assert value("options", -1.0, -2.0, -3.0) == 0
+    assert value("options_norm", -1.0, -1.9, -9.0) == 1  # 0.25 and 0.24 a character
+    assert value("options_norm", -1.0, -2.1, -9.0) == 0
+    assert value("options_norm", -9.0, -4.0, -0.9) == 0  # 0.5 and 0.45 a character, but 0.15 a byte
+    assert value("options_byte", -9.0, -4.0, -6.5) == 1
+    assert value("options_pmi", -1.0, -5.0, -9.0, unasked=(-1.5, -9.0, -9.0)) == 1
+    assert value("options") == value("options_norm") == 0, "nothing was ranked"
+    with pytest.raises(EvalError, match="unasked=True"):
+        value("options_pmi", -1.0, -5.0, -9.0)
     assert score("options", "Paris", "Paris") == 0
 
 
@@ -297,7 +311,7 @@ def test_nothing_that_a_model_says_breaks_a_metric(metric: str) -> None:
     for language in ("en", "zh"):
         row = Conversation((), answers=("Paris", "7"), options=("Paris", "7"), checks=checks, language=language)
         for text in said:
-            value = METRICS[metric](Answer(text, True, "Paris"), row)
+            value = METRICS[metric](Answer(text, True, (-1.0, -2.0), (-1.0, -1.0)), row)
             values = [value] if isinstance(value, float) else value
             assert all(isinstance(v, float) and 0 <= v <= 1 for v in values)
 

@@ -27,8 +27,10 @@ class Answer:
     """What it said, without control tokens."""
     finished: bool = True
     """False where it was still talking at the length limit."""
-    chosen: str | None = None
-    """The answer option that it finds likeliest, where options were ranked."""
+    likely: tuple[float, ...] = ()
+    """The log-likelihood of each option of the row, its end included, where options were ranked."""
+    unasked: tuple[float, ...] = ()
+    """The same without the question, where that was asked too."""
 
 
 Metric = Callable[[Answer, Conversation], "float | Sequence[float]"]
