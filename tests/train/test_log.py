@@ -157,3 +157,25 @@ def test_a_tracker_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(TrainError, match="pip install wandb"):
         run(tmp_path, track=["wandb"])
+
+
+def test_a_tracker_that_fails_costs_its_figures_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log(values: dict[str, float], step: int) -> None:
+        if step > 2:
+            raise ConnectionError("the network is gone")
+
+    fake: Any = types.ModuleType("wandb")
+    fake.init = lambda **kwargs: types.SimpleNamespace(log=log, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    assert len(run(tmp_path / "a", steps=6, track=["wandb", "tensorboard"])) == 6
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert said.count("wandb has failed (the network is gone)") == 1 and "tensorboard" not in said
+
+    def no(**kwargs: object) -> None:
+        raise ValueError("no such place\nand more")
+
+    fake.init = no
+    with pytest.raises(TrainError, match=r"wandb cannot begin: no such place\. Mend that"):
+        run(tmp_path / "b", track=["wandb"])

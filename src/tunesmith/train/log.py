@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,9 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tunesmith.errors import TrainError, TunesmithError
 from tunesmith.train.parallel import Ranks
-from tunesmith.train.trackers import TRACKERS
+from tunesmith.train.trackers import TRACKERS, Tracker
 
 POINTS = 100
 """Lines of losses by source in a run."""
@@ -70,7 +72,8 @@ class RunLog:
     ) -> None:
         self._on_event, self._groups = on_event, groups or {}
         self._files = None if silent else [_resumed(folder / name, start) for name in ("metrics.jsonl", "losses.jsonl")]
-        self._trackers = [] if silent else [t for t in (TRACKERS[n](folder, start) for n in track) if t is not None]
+        begun = {} if silent else {name: _begun(name, folder, start) for name in track}
+        self._trackers = {name: tracker for name, tracker in begun.items() if tracker is not None}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -97,8 +100,9 @@ class RunLog:
         self._progress.stop()
         for file in self._files or ():
             file.close()
-        for tracker in self._trackers:
-            tracker.close()
+        for name, tracker in self._trackers.items():
+            with self._told(name):
+                tracker.close()
 
     def speed(self, tokens: int, learned: int, flops: float, peak: float) -> dict[str, float]:
         """Count a step, and give the rates of late."""
@@ -179,8 +183,31 @@ class RunLog:
             self._failed = True
 
     def _track(self, values: Mapping[str, float], step: int) -> None:
-        for tracker in self._trackers:
-            tracker.log(values, step)
+        for name, tracker in list(self._trackers.items()):
+            with self._told(name):
+                tracker.log(values, step)
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """What goes wrong with a tracker, a lost connection say, costs its figures, not the run."""
+        try:
+            yield
+        except Exception as error:
+            self._trackers = {k: v for k, v in self._trackers.items() if k != name}
+            self.say(f"{name} has failed ({_line(error)}). Training goes on without it; metrics.jsonl has all figures.")
+
+
+def _begun(name: str, folder: Path, start: int) -> Tracker | None:
+    try:
+        return TRACKERS[name](folder, start)
+    except TunesmithError:
+        raise
+    except Exception as error:
+        raise TrainError(f"track: {name} cannot begin: {_line(error)}. Mend that, or leave it out.") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _resumed(path: Path, start: int) -> TextIO:
