@@ -119,7 +119,7 @@ class Comparison:
 def ask(
     model: PreTrainedModel,
     fmt: Format,
-    rows: Mapping[Level, Sequence[Conversation]],
+    rows: Mapping[Level, Sequence[Conversation]] | Mapping[str, Sequence[Conversation]],
     *,
     name: str,
     format: str = "instruction",
@@ -138,7 +138,7 @@ def ask(
     """
     from tunesmith.models.generate import generate
 
-    asked = [(level, row) for level, many in rows.items() for row in many]
+    asked: list[tuple[str, Conversation]] = [(level, row) for level, many in rows.items() for row in many]
     _check(asked, fmt, max_new_tokens)
     prompts = [fmt.prompt(row.prompt) for _, row in asked]
     said = generate(
@@ -157,7 +157,7 @@ def ask(
     return records
 
 
-def _check(asked: Sequence[tuple[Level, Conversation]], fmt: Format, max_new_tokens: int) -> None:
+def _check(asked: Sequence[tuple[str, Conversation]], fmt: Format, max_new_tokens: int) -> None:
     """What would make every figure meaningless: no right answer, one that does not fit, a question asked twice."""
     problems, seen = [], set[tuple[str, str]]()
     longest: dict[str, int] = {}
@@ -416,6 +416,8 @@ class Spread:
     lower: float
     """A quarter of the wordings does worse than this."""
     upper: float
+    worst: float
+    best: float
     wordings: int
 
 
@@ -426,8 +428,8 @@ def over_wordings(records: Sequence[Record]) -> Spread:
         by.setdefault(record.template, []).append(record.value)
     if not by:
         raise EvalError("No answers, so there is no spread over wordings.")
-    lower, median, upper = np.quantile([float(np.mean(v)) for v in by.values()], [0.25, 0.5, 0.75])
-    return Spread(float(median), float(lower), float(upper), len(by))
+    worst, lower, median, upper, best = np.quantile([float(np.mean(v)) for v in by.values()], [0, 0.25, 0.5, 0.75, 1])
+    return Spread(float(median), float(lower), float(upper), float(worst), float(best), len(by))
 
 
 def by_key(records: Iterable[Record]) -> dict[Key, list[Record]]:

@@ -1,4 +1,4 @@
-"""``tunesmith eval``: a recipe's evaluation, and what changed between two of them."""
+"""``tunesmith eval``: a recipe's evaluation, a suite for any models, and what changed between two evaluations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tunesmith.cli.eval import diff, run
+from tunesmith.cli.eval import ask, diff, run
 
 
 class _RunByDefault(TyperGroup):
@@ -21,9 +21,11 @@ class _RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunByDefault,
-    help="Run a recipe's evaluation, or see what changed between two. [dim]eval my.yaml is eval run my.yaml.[/]",
+    help="Run a recipe's evaluation, ask any models a suite of questions, or see what changed. "
+    "[dim]eval my.yaml is eval run my.yaml.[/]",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 app.command(name="run")(run.evaluate)
+app.command(name="ask")(ask.ask)
 app.command(name="diff")(diff.diff)

@@ -1,0 +1,122 @@
+"""``tunesmith eval ask``: ask any models a suite of questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from tunesmith.errors import EvalError
+
+if TYPE_CHECKING:
+    from tunesmith.evals.suite import Record
+
+
+def ask(
+    suite: Annotated[Path, typer.Argument(help="A YAML file: which tasks, how many rows, wordings, examples.")],
+    models: Annotated[list[str], typer.Argument(help="Runs, model folders, or models of the hub (hub:owner/model).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for answers.jsonl and figures.json.")] = Path(
+        "runs/eval"
+    ),
+    chat: Annotated[str | None, typer.Option(help="Chat format for models that bring none: chatml, zephyr ...")] = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="One question at a time: slow, the same to the last bit.")
+    ] = False,
+) -> None:
+    """Ask models the same questions, count, and compare each with the first.
+
+    [bold]Examples[/]
+
+        tunesmith eval ask reading.yaml runs/quickstart
+        tunesmith eval ask reading.yaml hub:Qwen/Qwen3-0.6B runs/my --out runs/compared
+        tunesmith eval diff runs/compared runs/compared --before-model Qwen3-0.6B --after-model my
+    """
+    from tunesmith.cli.folders import open_folder
+    from tunesmith.evals.questions import Suite
+    from tunesmith.evals.suite import ask as ask_model
+    from tunesmith.evals.suite import write_records
+    from tunesmith.models.load import load_model
+    from tunesmith.stages import hub
+    from tunesmith.stages.training import open_format
+
+    orders = Suite.load(suite)
+    folders = {_name(model): open_folder(hub.place(model)).folder for model in models}
+    if len(folders) < len(models):
+        raise EvalError(f"Two of the models have the same name: {', '.join(map(_name, models))}.")
+    asked = orders.questions()
+    console = Console()
+    if asked.set_aside:
+        console.print(f"[dim]{len(asked.set_aside):,} rows set aside, {asked.set_aside[0].reason} for one[/]")
+    records: list[Record] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for name, folder in folders.items():
+            fmt, model = open_format(folder, chat), load_model(folder, attention="sdpa")
+            model.train(False)
+            for shots, rows in asked.questions.items():
+                bar = progress.add_task(f"{name}, {shots} examples shown", total=len(rows))
+
+                def tell(done: int, of: int, bar: object = bar) -> None:
+                    progress.update(bar, completed=done, total=of)  # type: ignore[arg-type]
+
+                records += ask_model(
+                    model, fmt, {"asked": rows}, name=name, shots=shots, rank=orders.rank, unasked=orders.unasked,
+                    max_new_tokens=orders.max_new_tokens, alone=alone, progress=tell,
+                )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_records(out / "answers.jsonl", records)
+    table, figures = _figures(records, list(folders))
+    about = {"suite": orders.model_dump(), "models": {name: str(folder) for name, folder in folders.items()}}
+    (out / "figures.json").write_text(json.dumps({**about, "figures": figures}, ensure_ascii=False, indent=1) + "\n")
+    console.print(table)
+    console.print(f"Every answer: {out / 'answers.jsonl'}")
+
+
+def _name(model: str) -> str:
+    return Path(model.removeprefix("hub:").partition("@")[0]).name
+
+
+def _figures(records: Sequence[Record], models: Sequence[str]) -> tuple[Table, list[dict[str, object]]]:
+    """A line for each task, metric and model: the rate, how much wordings matter, how far it is from the first
+    model."""
+    from tunesmith.evals.changes import changes
+    from tunesmith.evals.suite import over_wordings, rate
+
+    table = Table(
+        "task",
+        "metric",
+        "model",
+        "rate",
+        "worst and best wording",
+        f"than {models[0]}" if len(models) > 1 else "",
+        box=None,
+    )
+    figures: list[dict[str, object]] = []
+    kinds = dict.fromkeys((r.task, r.shots, r.metric) for r in records)
+    for task, shots, metric in kinds:
+        first: list[Record] = []
+        for model in models:
+            mine = [r for r in records if (r.task, r.shots, r.metric, r.model) == (task, shots, metric, model)]
+            first = first or mine
+            got, spread = rate(mine), over_wordings(mine)
+            line: dict[str, object] = {"task": task, "shots": shots, "metric": metric, "model": model, **asdict(got)}
+            line["wordings"] = asdict(spread)
+            than = ""
+            if mine is not first:
+                (change,) = changes(first, mine)
+                d = change.difference
+                line["difference"] = {**asdict(d), "detectable": change.detectable}
+                than = f"{100 * d.value:+.1f} [dim]{100 * d.low:+.1f} to {100 * d.high:+.1f}[/]"
+            figures.append(line)
+            table.add_row(
+                task, metric + (f", {shots} examples" if shots else ""), model,
+                f"{100 * got.value:.1f} [dim]{100 * got.low:.1f} to {100 * got.high:.1f}, {got.n} asked[/]",
+                f"{100 * spread.worst:.1f} to {100 * spread.best:.1f}" if spread.wordings > 1 else "", than,
+            )  # fmt: skip
+    return table, figures

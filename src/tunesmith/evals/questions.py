@@ -1,0 +1,135 @@
+"""A suite: a YAML file that says what models are asked, of the same tasks that are trained on.
+
+suite: reading
+tasks: [my_tasks/, gsm8k_test.jsonl]
+rows: 200                 of each task; the same ones for every model, in whatever order files come
+wordings: 3               of each task's own; left out, all of them
+shots: [0, 5]             answered examples before a question, which are never asked themselves
+examples: own             each question has its own; ``same``: all have the same
+max_new_tokens: 64
+
+asked = Suite.load("reading.yaml").questions()        {0: [...], 5: [...]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tunesmith.data import load_tasks, read
+from tunesmith.data.task import Task
+from tunesmith.data.template import Template, Unrenderable, render
+from tunesmith.errors import EvalError, nearest
+from tunesmith.evals.metrics import METRICS
+from tunesmith.types import Conversation, Example, SetAside
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The questions of a suite."""
+
+    questions: dict[int, list[Conversation]]
+    """By the number of examples that stand before them."""
+    set_aside: tuple[SetAside, ...]
+
+
+class Suite(BaseModel):
+    """What models are asked. A key that is not here is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str = Field(min_length=1, description="Its name in tables.")
+    tasks: list[str] = Field(min_length=1, description="Task files, data files, or folders of them.")
+    rows: int = Field(200, ge=1, description="Questions of each task, in each of its wordings.")
+    wordings: int | None = Field(None, ge=1, description="Wordings of each task; all of them where it is left out.")
+    shots: list[int] = Field(default=[0], min_length=1, description="Answered examples before a question.")
+    examples: Literal["own", "same"] = Field(
+        "own", description="Whether each question has its own examples, or all have the same, which is faster."
+    )
+    rank: bool = Field(True, description="Whether it is also seen which option is likeliest.")
+    unasked: bool = Field(False, description="Whether it is seen how likely options are without a question (PMI).")
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer.")
+    seed: int = Field(0, description="Which rows and examples are drawn.")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Suite:
+        """Read and check a file; paths of tasks are meant from its folder."""
+        path = Path(path)
+        try:
+            value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise EvalError(f"{path} cannot be read as a suite: {' '.join(str(error).split())}") from None
+        if not isinstance(value, dict):
+            raise EvalError(f"{path} is no suite: wanted keys such as `suite` and `tasks`.")
+        try:
+            suite = cls.model_validate(value)
+        except ValidationError as error:
+            raise EvalError(f"{path} is no suite:\n" + "\n".join(_problem(e) for e in error.errors())) from None
+        places = [str(place if (place := Path(t).expanduser()).is_absolute() else path.parent / t) for t in suite.tasks]
+        return suite.model_copy(update={"tasks": places})
+
+    def questions(self) -> Asked:
+        """All questions, the same at every call."""
+        tasks = load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
+        found = read(tasks)
+        asked: dict[int, list[Conversation]] = {shots: [] for shots in self.shots}
+        aside = list(found.set_aside)
+        for task in tasks:
+            said = sorted(found.conversations.get(task.id, ()), key=lambda row: self._order(row.id))[: self.rows]
+            if said and any(self.shots):
+                raise EvalError(f"{task.id} is in words already and has no examples to show; ask it with shots: [0].")
+            asked.setdefault(0, []).extend(said)
+            examples = sorted(found.examples[task.id], key=lambda example: self._order(example.id))
+            for shots in self.shots:
+                asked[shots] += self._of_task(task, examples, shots, aside)
+        if not any(asked.values()):
+            raise EvalError(f"Suite {self.suite!r} asks nothing: its tasks have no rows.")
+        return Asked({shots: rows for shots, rows in asked.items() if rows}, tuple(aside))
+
+    def _of_task(
+        self, task: Task, examples: Sequence[Example], shots: int, aside: list[SetAside]
+    ) -> list[Conversation]:
+        kept = len(examples) - max(self.shots)
+        if examples and kept < 1:
+            raise EvalError(
+                f"{task.id} has {len(examples)} rows: too few to show {max(self.shots)} and to ask one. Lower shots."
+            )
+        # The last ones in the drawn order are for showing, so that no number of examples changes what is asked.
+        some, pool = examples[: min(self.rows, kept)], examples[min(self.rows, kept) :]
+        rows = []
+        for wording in self._wordings(task):
+            for example in some:
+                try:
+                    rows.append(render(example, wording, task, self._shown(example, pool, shots)))
+                except Unrenderable as error:
+                    aside.append(SetAside(f"{example.id}@{wording.id}", str(error), example.source))
+        return rows
+
+    def _wordings(self, task: Task) -> Sequence[Template]:
+        offered = [template for template in task.templates if template.kind != "inverted"]
+        return sorted(offered, key=lambda t: self._order(t.id))[: self.wordings] if self.wordings else offered
+
+    def _shown(self, example: Example, pool: Sequence[Example], shots: int) -> Sequence[Example]:
+        if self.examples == "same":
+            return pool[:shots]
+        # Nothing of the question's own group is shown: that would give the answer away.
+        others = [other for other in pool if not other.group or other.group != example.group]
+        return sorted(others, key=lambda other: self._order(f"{example.id}|{other.id}"))[:shots]
+
+    def _order(self, id: str) -> bytes:
+        return blake2b(f"{self.seed}|{id}".encode(), digest_size=8).digest()
+
+
+def _problem(error: object) -> str:
+    assert isinstance(error, dict)
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        close = nearest(where, Suite.model_fields)
+        return f"  {where}: there is no such key." + (f" Did you mean {close!r}?" if close else "")
+    return f"  {where}: {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -1,0 +1,147 @@
+"""A suite asks the same questions of every model, shows what is never asked, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
+
+from tunesmith.chat import ChatFormat
+from tunesmith.cli import app
+from tunesmith.errors import EvalError, TunesmithError
+from tunesmith.evals.questions import Suite
+from tunesmith.evals.suite import read_records
+from tunesmith.models.load import load_model
+
+TASK = """\
+task: capital
+cluster: geography
+language: en
+name: capitals
+reader: table
+path: capital.jsonl
+id: id
+group: group
+input: [place]
+answer: city
+options: 3
+templates:
+  - {id: what, instruction: "What is the capital of {{ place }}?", target: "{{ city }}"}
+  - {id: say, instruction: "Say the capital of {{ place }}.", target: "{{ city }}"}
+  - {id: whose, kind: inverted, instruction: "{{ city }} is the capital of which country?", target: "{{ place }}"}
+"""
+SUITE = "suite: places\ntasks: [capital.en.yaml]\nrows: 6\nshots: [0, 2]\nmax_new_tokens: 40\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [{"id": f"p{i}", "place": f"Place {i}", "city": f"City {i % 7}", "group": f"g{i // 2}"} for i in range(20)]
+    (tmp_path / "capital.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "capital.en.yaml").write_text(TASK)
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    return tmp_path
+
+
+def suite(folder: Path, more: str = "", text: str = SUITE) -> Suite:
+    (folder / "suite.yaml").write_text(text + more)
+    return Suite.load(folder / "suite.yaml")
+
+
+def test_the_same_questions_with_and_without_examples(folder: Path) -> None:
+    asked = suite(folder).questions().questions
+    assert {shots: len(rows) for shots, rows in asked.items()} == {0: 12, 2: 12}
+    assert [r.id for r in asked[0]] == [r.id for r in asked[2]] and len({r.id for r in asked[0]}) == 12
+    assert {r.template for r in asked[0]} == {"capital.en/what", "capital.en/say"}, (
+        "the inverted one asks something else"
+    )
+    assert suite(folder).questions().questions == asked
+    others = suite(folder, "seed: 1\n").questions().questions
+    assert {r.id for r in others[0]} != {r.id for r in asked[0]}
+
+
+def test_what_is_shown_is_never_asked_nor_of_its_group(folder: Path) -> None:
+    asked = suite(folder, "examples: own\n").questions().questions[2]
+    questions = {r.prompt[-1].content for r in asked}
+    shown = [tuple(m.content for m in r.prompt[:-1]) for r in asked]
+    assert all(len(turns) == 4 for turns in shown) and len(set(shown)) > 4
+    for row, turns in zip(asked, shown, strict=True):
+        assert not questions & set(turns)
+        own = int(row.id.split("@")[0].split("/p")[1]) // 2
+        places = [int(word.strip("?.")) for turn in turns[::2] for word in turn.split() if word.strip("?.").isdigit()]
+        assert len(places) == 2 and own not in {place // 2 for place in places}
+    same = suite(folder, "examples: same\n").questions().questions[2]
+    by_wording = {r.template: tuple(m.content for m in r.prompt[:-1]) for r in same}
+    assert {tuple(m.content for m in r.prompt[:-1]) for r in same} == set(by_wording.values())
+
+
+def test_fewer_wordings_are_drawn(folder: Path) -> None:
+    assert len({r.template for r in suite(folder, "wordings: 1\n").questions().questions[0]}) == 1
+
+
+def test_rows_in_words_are_asked_as_they_are(folder: Path) -> None:
+    (folder / "chats.jsonl").write_text(
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"Q{i}"}, {"role": "assistant", "content": f"A{i}"}]})
+            + "\n"
+            for i in range(9)
+        )
+    )
+    text = "suite: chats\ntasks: [chats.jsonl]\nrows: 5\n"
+    (rows,) = suite(folder, text=text).questions().questions.values()
+    assert len(rows) == 5 and all(r.answers == (r.prompt[0].content.replace("Q", "A"),) for r in rows)
+    with pytest.raises(EvalError, match="in words already"):
+        suite(folder, "shots: [1]\n", text=text).questions()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("suite: x\ntasks: [a]\nshot: [0]\n", "shot: there is no such key. Did you mean 'shots'?"),
+        ("suite: x\n", "tasks: field required"),
+        ("suite: x\ntasks: [a]\nrows: 0\n", "rows: input should be greater"),
+        ("- a\n", "wanted keys such as"),
+        ("suite: [\n", "cannot be read as a suite"),
+        ("suite: x\ntasks: [capital.en.yaml]\nshots: [20]\n", "too few to show 20"),
+    ],
+)
+def test_what_is_wrong_is_told(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(TunesmithError) as error:
+        suite(folder, text=text).questions()
+    assert said in str(error.value)
+    with pytest.raises(EvalError, match="cannot be read"):
+        Suite.load(folder / "none.yaml")
+
+
+def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedTokenizerFast) -> None:
+    fmt = ChatFormat.named("chatml", tok)
+    for seed, name in enumerate(("one", "two")):
+        shape = {
+            "model_type": "llama", "vocab_size": len(fmt.tok), "hidden_size": 32, "intermediate_size": 32,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 512,
+        }  # fmt: skip
+        load_model(shape, seed=seed).save_pretrained(folder / name)
+        fmt.tok.save_pretrained(folder / name)
+    models = [str(folder / "one"), str(folder / "two")]
+    run = CliRunner().invoke(
+        app, ["eval", "ask", str(folder / "suite.yaml"), *models, "--out", str(folder / "out")], catch_exceptions=False
+    )
+    assert run.exit_code == 0 and "capital.en" in run.output and "than one" in run.output
+    records = read_records(folder / "out" / "answers.jsonl")
+    # two models, two numbers of examples, two metrics, twelve questions
+    assert len(records) == 2 * 2 * 2 * 12 and {r.level for r in records} == {"asked"}
+    figures = json.loads((folder / "out" / "figures.json").read_text())
+    assert figures["suite"]["suite"] == "places" and len(figures["figures"]) == 8
+    for line in figures["figures"]:
+        mine = [r.value for r in records if all(getattr(r, k) == line[k] for k in ("task", "shots", "metric", "model"))]
+        assert line["value"] == pytest.approx(sum(mine) / 12) and line["groups"] <= 6
+        assert ("difference" in line) == (line["model"] == "two")
+    out = str(folder / "out")
+    run = CliRunner().invoke(app, ["eval", "diff", out, out, "--before-model", "one", "--after-model", "two"])
+    assert run.exit_code == 0 and "asked" in run.output
+    with pytest.raises(EvalError, match="the same name"):
+        CliRunner().invoke(
+            app, ["eval", "ask", str(folder / "suite.yaml"), models[0], models[0]], catch_exceptions=False
+        )
