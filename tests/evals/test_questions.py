@@ -138,6 +138,9 @@ def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedToken
         mine = [r.value for r in records if all(getattr(r, k) == line[k] for k in ("task", "shots", "metric", "model"))]
         assert line["value"] == pytest.approx(sum(mine) / 12) and line["groups"] <= 6
         assert ("difference" in line) == (line["model"] == "two")
+    again = CliRunner().invoke(app, ["eval", "ask", str(folder / "suite.yaml"), *models, "--out", str(folder / "out")])
+    assert "one: 48 of 48 answers were known" in again.output
+    assert read_records(folder / "out" / "answers.jsonl") == records
     out = str(folder / "out")
     run = CliRunner().invoke(app, ["eval", "diff", out, out, "--before-model", "one", "--after-model", "two"])
     assert run.exit_code == 0 and "asked" in run.output

@@ -13,8 +13,9 @@ of them it finds likeliest. Free answers are scored by the metric that the quest
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,7 @@ from tunesmith.types import LEVELS, Conversation, Encoded, Level, Message, Score
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from tunesmith.evals.cache import Answers
     from tunesmith.models.generate import Generated, Progress
 
 Ids = NDArray[np.int32]
@@ -128,26 +130,27 @@ def ask(
     rank: bool = True,
     unasked: bool = False,
     alone: bool = False,
+    known: Answers | None = None,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Ask one model everything once. ``name``, ``format`` and ``shots`` are what the records will say.
 
     ``max_new_tokens`` has to leave room for the longest right answer; that is checked. ``unasked`` also sees how likely
     options are without a question. ``alone`` takes one question after the other: slow, and the same to the last bit
-    whatever else is asked.
+    whatever else is asked. What is ``known`` of the model is not asked again.
     """
-    from tunesmith.models.generate import generate
+    from tunesmith.models.generate import generate, rank_options
 
     asked: list[tuple[str, Conversation]] = [(level, row) for level, many in rows.items() for row in many]
     _check(asked, fmt, max_new_tokens)
     prompts = [fmt.prompt(row.prompt) for _, row in asked]
-    said = generate(
-        model, prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, alone=alone, progress=progress
-    )
+    say = known.generate if known else partial(generate, model)
+    said = say(prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, alone=alone, progress=progress)
     ranked = [i for i, (_, row) in enumerate(asked) if rank and set(row.options) & set(row.answers)]
     chosen_from = [asked[i][1] for i in ranked]
-    likely = dict(zip(ranked, _rank(model, fmt, chosen_from, alone=alone), strict=True))
-    without = dict(zip(ranked, _unasked(model, fmt, chosen_from) if unasked else [], strict=False))
+    order = partial(known.rank_options if known else partial(rank_options, model), alone=alone)
+    likely = dict(zip(ranked, _rank(order, fmt, chosen_from), strict=True))
+    without = dict(zip(ranked, _unasked(order, fmt, chosen_from) if unasked else [], strict=False))
 
     records = []
     for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
@@ -180,12 +183,11 @@ def _check(asked: Sequence[tuple[str, Conversation]], fmt: Format, max_new_token
         raise EvalError("These questions cannot be evaluated:\n" + "\n".join(problems[:10]) + more)
 
 
-def _rank(
-    model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation], *, alone: bool = False
-) -> list[tuple[float, ...]]:
-    """How likely each option of each row is, its end included; ids come from where training takes them."""
-    from tunesmith.models.generate import rank_options
+Order = Callable[[Sequence[Ids], Sequence[Sequence[Ids]]], "list[NDArray[np.float64]]"]
 
+
+def _rank(order: Order, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
+    """How likely each option of each row is, its end included; ids come from where training takes them."""
     prompts: list[Ids] = []
     options: list[list[Ids]] = []
     for row in rows:
@@ -196,16 +198,16 @@ def _rank(
             whole = fmt.encode((*row.prompt, Message("assistant", option)))
             many.append(whole.ids[whole.learn])
         options.append(many)
-    likely = rank_options(model, prompts, options, alone=alone) if rows else []
+    likely = order(prompts, options) if rows else []
     return [tuple(scores.tolist()) for scores in likely]
 
 
-def _unasked(model: PreTrainedModel, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
+def _unasked(order: Order, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
     """How likely each option is as an answer to an empty question."""
     known = list(dict.fromkeys(option for row in rows for option in row.options))
     empty = Conversation((Message("user", ""), Message("assistant", "")))
     asked = [replace(empty, options=tuple(known[i : i + 64])) for i in range(0, len(known), 64)]
-    found = dict(zip(known, (x for scores in _rank(model, fmt, asked) for x in scores), strict=True))
+    found = dict(zip(known, (x for scores in _rank(order, fmt, asked) for x in scores), strict=True))
     return [tuple(found[option] for option in row.options) for row in rows]
 
 

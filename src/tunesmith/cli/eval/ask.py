@@ -39,6 +39,7 @@ def ask(
         tunesmith eval diff runs/compared runs/compared --before-model Qwen3-0.6B --after-model my
     """
     from tunesmith.cli.folders import open_folder
+    from tunesmith.evals.cache import Cache
     from tunesmith.evals.questions import Suite
     from tunesmith.evals.suite import ask as ask_model
     from tunesmith.evals.suite import write_records
@@ -55,10 +56,12 @@ def ask(
     if asked.set_aside:
         console.print(f"[dim]{len(asked.set_aside):,} rows set aside, {asked.set_aside[0].reason} for one[/]")
     records: list[Record] = []
+    cache = Cache(out / "answers.sqlite")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for name, folder in folders.items():
             fmt, model = open_format(folder, chat), load_model(folder, attention="sdpa")
             model.train(False)
+            known = cache.of(model, folder)
             for shots, rows in asked.questions.items():
                 bar = progress.add_task(f"{name}, {shots} examples shown", total=len(rows))
 
@@ -67,9 +70,10 @@ def ask(
 
                 records += ask_model(
                     model, fmt, {"asked": rows}, name=name, shots=shots, rank=orders.rank, unasked=orders.unasked,
-                    max_new_tokens=orders.max_new_tokens, alone=alone, progress=tell,
+                    max_new_tokens=orders.max_new_tokens, alone=alone, known=known, progress=tell,
                 )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
+            if known.known:
+                console.print(f"[dim]{name}: {known.known:,} of {known.known + known.asked:,} answers were known[/]")
     write_records(out / "answers.jsonl", records)
     table, figures = _figures(records, list(folders))
     about = {"suite": orders.model_dump(), "models": {name: str(folder) for name, folder in folders.items()}}

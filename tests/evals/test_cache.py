@@ -1,0 +1,121 @@
+"""Answers are found again, and never those of another model, prompt, setting or engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from tests.models.test_generate import MODELS, STOPS, sharp, some_prompts
+from tunesmith.errors import EvalError
+from tunesmith.evals import cache as caching
+from tunesmith.evals.cache import Answers, Cache
+from tunesmith.models import generate as generation
+from tunesmith.models.load import load_model
+
+PROMPTS = some_prompts(12)[:12]
+OPTIONS = [[np.array([1, i], np.int32), np.array([2], np.int32)] for i in range(len(PROMPTS))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    saved(tmp_path / "model", 1)
+    return tmp_path / "model"
+
+
+def saved(folder: Path, seed: int) -> None:
+    model = sharp(load_model(MODELS["llama"], seed=seed))
+    with torch.no_grad():
+        model.get_input_embeddings().weight[0, 0] += seed  # type: ignore[index, operator]
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def opened(folder: Path, file: str = "answers.sqlite") -> tuple[PreTrainedModel, Answers]:
+    model = load_model(folder, attention="sdpa")
+    model.train(False)
+    return model, Cache(folder.parent / file).of(model, folder)
+
+
+def ask(answers: Answers, most: int = 5, alone: bool = False) -> tuple[object, object]:
+    said = answers.generate(PROMPTS, stop_ids=STOPS, max_new_tokens=most, alone=alone)
+    return said, [s.tolist() for s in answers.rank_options(PROMPTS, OPTIONS, alone=alone)]
+
+
+def test_nothing_is_asked_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, answers = opened(folder)
+    first = ask(answers)
+    assert (answers.known, answers.asked) == (0, 2 * len(PROMPTS))
+    assert first[0] == generation.generate(model, PROMPTS, stop_ids=STOPS, max_new_tokens=5)
+    monkeypatch.setattr(generation, "generate", None)
+    monkeypatch.setattr(generation, "rank_options", None)
+    _, again = opened(folder)
+    assert ask(again) == first and (again.known, again.asked) == (2 * len(PROMPTS), 0)
+
+
+def test_only_what_is_new_is_asked(folder: Path) -> None:
+    _, answers = opened(folder)
+    answers.generate(PROMPTS[:5], stop_ids=STOPS, max_new_tokens=5)
+    _, others = opened(folder)
+    said = others.generate(PROMPTS, stop_ids=STOPS, max_new_tokens=5)
+    assert (others.known, others.asked) == (5, len(PROMPTS) - 5)
+    assert said == opened(folder, "none.sqlite")[1].generate(PROMPTS, stop_ids=STOPS, max_new_tokens=5)
+
+
+@pytest.mark.parametrize(
+    "what", ["weights", "tokenizer", "config", "type", "engine", "length", "stops", "alone", "prompt", "options"]
+)
+def test_whatever_decides_an_answer_is_part_of_it(what: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, answers = opened(folder)
+    ask(answers)
+    asked = answers.asked
+    if what == "weights":
+        saved(folder, 2)
+    elif what == "tokenizer":
+        (folder / "tokenizer.json").write_text('{"other": 1}')
+    elif what == "config":
+        text = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(text.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.1'))
+        assert (folder / "config.json").read_text() != text
+    elif what == "engine":
+        monkeypatch.setattr(caching, "ENGINE", 2)
+    model, others = opened(folder)
+    if what == "type":
+        others = Cache(folder.parent / "answers.sqlite").of(model.to(torch.bfloat16), folder)
+    if what in ("weights", "tokenizer", "config", "type", "engine"):
+        ask(others)
+        assert (others.known, others.asked) == (0, asked)
+    elif what in ("length", "stops"):
+        others.generate(
+            PROMPTS, stop_ids=STOPS - {55} if what == "stops" else STOPS, max_new_tokens=5 + (what == "length")
+        )
+        assert others.known == 0
+    elif what == "alone":
+        ask(others, alone=True)
+        assert others.known == 0
+    elif what == "prompt":
+        others.generate([np.r_[p, 1] for p in PROMPTS], stop_ids=STOPS, max_new_tokens=5)
+        assert others.known == 0
+    else:
+        # The same ids in a row, divided otherwise between prompt and options.
+        others.rank_options(
+            [p[:-1] for p in PROMPTS if len(p) > 1],
+            [[np.r_[p[-1:], o[0]], o[1]] for p, o in zip(PROMPTS, OPTIONS, strict=True) if len(p) > 1],
+        )
+        assert others.known == 0
+
+
+def test_a_file_that_is_something_else_is_told(tmp_path: Path) -> None:
+    (tmp_path / "answers.sqlite").write_text("not a database, but a text that is long enough to be looked at" * 9)
+    with pytest.raises(EvalError, match="is not a file of answers"):
+        Cache(tmp_path / "answers.sqlite")
+
+
+def test_a_model_without_weights_has_no_name(folder: Path) -> None:
+    model, _ = opened(folder)
+    (folder / "model.safetensors").rename(folder / "elsewhere")
+    with pytest.raises(EvalError, match="holds no weights"):
+        Cache(folder.parent / "x.sqlite").of(model, folder)
