@@ -14,6 +14,8 @@ from tunesmith.cli import app
 from tunesmith.data.examples import read
 from tunesmith.data.task import load_tasks
 from tunesmith.data.template import render
+from tunesmith.errors import EvalError
+from tunesmith.evals.questions import Suite
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -48,16 +50,23 @@ def test_commands_parse(page: str, line: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_the_task_of_the_readme_works(page: str, tmp_path: Path) -> None:
-    (block,) = blocks(ROOT / page, "yaml")
-    (tmp_path / "task.yaml").write_text(block, encoding="utf-8")
+    block, suite = blocks(ROOT / page, "yaml")
+    (tmp_path / "my_tasks").mkdir()
+    (tmp_path / "my_tasks" / "task.yaml").write_text(block, encoding="utf-8")
+    (tmp_path / "places.yaml").write_text(suite, encoding="utf-8")
     topics = ("billing", "delivery", "login", "refund", "praise")
     rows = [json.dumps({"text": f"A ticket on {topic}.", "topic": topic}) for topic in topics]
-    (tmp_path / "tickets.jsonl").write_text("\n".join(rows))
-    (task,) = load_tasks(tmp_path / "task.yaml")
+    (tmp_path / "my_tasks" / "tickets.jsonl").write_text("\n".join(rows))
+    (task,) = load_tasks(tmp_path / "my_tasks" / "task.yaml")
     example = read([task]).examples[task.id][0]
     asked = [render(example, template, task) for template in task.templates]
     assert asked[0].messages[-1].content == "billing"
     assert len(asked[1].options) == 4
+    with pytest.raises(EvalError, match="has 5 rows: too few to show 5"):
+        Suite.load(tmp_path / "places.yaml").questions()
+    (tmp_path / "places.yaml").write_text(suite.replace("[0, 5]", "[0, 3]"), encoding="utf-8")
+    found = Suite.load(tmp_path / "places.yaml").questions().questions
+    assert [len(found[shots]) for shots in (0, 3)] == [2 * len(task.templates)] * 2
 
 
 def test_the_two_readmes_are_twins() -> None:

@@ -338,3 +338,49 @@ def test_programs_pass_their_tests(text: str, want: float) -> None:
     assert METRICS["passes"](Answer(text), row) == want
     with pytest.raises(EvalError, match="names none"):
         METRICS["passes"](Answer(text), Conversation(()))
+
+
+@pytest.mark.full
+def test_ten_thousand_texts_break_no_metric_and_loose_is_never_stricter() -> None:
+    checks = tuple({"id": name, **arguments} for name, arguments, *_ in CASES)
+    random = Random(2)
+    words = [
+        "the",
+        "a",
+        "7",
+        "####",
+        "Paris",
+        ",",
+        ".",
+        "!",
+        "*",
+        "**",
+        "***",
+        "******",
+        "[x]",
+        "<<t>>",
+        "{",
+        "}",
+        "你好",
+        "。",
+        "P.S.",
+        "Section",
+        "1",
+        "-",
+        "```",
+        "def",
+    ]
+    words += ["\n", "\n\n", '"', "'", "\x00", "\ud83d", " "]
+    for i in range(10_000):
+        text = " ".join(random.choices(words, k=random.randrange(40)))
+        row = Conversation(
+            (), answers=("Paris",), options=("Paris", "7"), checks=checks, language="zh" if i % 2 else "en"
+        )
+        answer = Answer(text, bool(i % 3), (-1.0, -2.0), (-1.0, -1.0))
+        values = {name: METRICS[name](answer, row) for name in METRICS if name != "passes"}
+        for value in values.values():
+            assert all(0 <= v <= 1 for v in ([value] if isinstance(value, float) else value))
+        strict, loose = values["each_constraint"], values["each_constraint_loose"]
+        assert isinstance(strict, list) and isinstance(loose, list)
+        assert all(b >= a for a, b in zip(strict, loose, strict=True))
+        assert values["constraints"] == min(strict) and values["constraints_loose"] >= values["constraints"]
