@@ -1,0 +1,130 @@
+"""A language model as the judge of two answers, or of several.
+
+    found = judge(say, [Match("q1", "Name a river.", ours, theirs), ...])
+    found.rate                 how often ours is preferred, with interval;  found.length_controlled  were both as long
+    found.swayed               how often the judge changed its mind when the answers changed places
+
+Each match is judged in both orders (with several answers: in as many as there are, each answer once in each place),
+because judges favour a place. What cannot be read as a verdict is counted and taken for no preference; nothing is
+dropped.
+
+``say`` gives the judge's words for each of many prompts: a local model through ``generate``, or any client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tunesmith.errors import EvalError
+from tunesmith.evals.figures import length_controlled
+from tunesmith.evals.stats import Interval, cluster_bootstrap
+from tunesmith.types import Message
+
+Say = Callable[[Sequence[tuple[Message, ...]]], Sequence[str]]
+
+_ASK = {
+    "en": (
+        "You compare answers to a question. Judge whether they are right, helpful and do what was asked; their length, "
+        "their order and their style are no merit. Say shortly why, and end with one line that holds nothing but the "
+        "letter of the best answer in double brackets, such as [[A]], or [[tie]] where none is better.",
+        "Question:\n{question}\n",
+        "Answer {letter}:\n{answer}\n",
+    ),
+    "zh": (
+        "你来比较对同一个问题的几个回答。只看是否正确、有用、照要求去做；长短、先后和文风都不算优点。先简短说明理由，最后单独一行，"
+        "用双方括号写出最好的回答的字母，例如 [[A]]；不分高下时写 [[tie]]。",
+        "问题：\n{question}\n",
+        "回答 {letter}：\n{answer}\n",
+    ),
+}
+_VERDICT = re.compile(r"\[\[\s*(tie|平局|平手|[A-Z])\s*\]\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Answers to one question; the first is ours."""
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    language: str = "en"
+    group: str = ""
+    """Questions of one group are no independent evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge said of many matches."""
+
+    rate: Interval
+    """The share of ours; a tie is shared by those that tie."""
+    length_controlled: float | None
+    """Of two answers each: the share were both as long, from 0 to 1."""
+    swayed: float
+    """Share of the matches in which the judge named another answer when they changed places."""
+    unread: int
+    """Verdicts that could not be read, of ``asked``."""
+    asked: int
+    preferred: tuple[float, ...]
+    """The share of ours in each match."""
+
+
+def prompts_of(match: Match) -> list[tuple[Message, ...]]:
+    """The match in as many orders as it has answers, each answer once in each place."""
+    system, question, answer = _ASK.get(match.language, _ASK["en"])
+    many = len(match.answers)
+    found: list[tuple[Message, ...]] = []
+    for turn in range(many):
+        parts = [question.format(question=match.question)]
+        for place in range(many):
+            said = match.answers[(place + turn) % many]
+            parts.append(answer.format(letter=chr(ord("A") + place), answer=said))
+        found.append((Message("system", system), Message("user", "\n".join(parts))))
+    return found
+
+
+def verdict(text: str, answers: int) -> int | None:
+    """The place of the answer that a judge prefers, -1 for a tie, None where it cannot be read; the last one counts."""
+    found = _VERDICT.findall(text)
+    if not found:
+        last = (text.strip().splitlines() or [""])[-1].strip(" .*:。：")
+        found = [last] if re.fullmatch(r"tie|平局|平手|[A-Z]", last, re.IGNORECASE) else []
+    if not found:
+        return None
+    if len(found[-1]) > 1:
+        return -1
+    place = ord(found[-1].upper()) - ord("A")
+    return place if place < answers else None
+
+
+def judge(say: Say, matches: Sequence[Match]) -> Judged:
+    """Judge all matches in all orders."""
+    if not matches or any(not 2 <= len(match.answers) <= 26 for match in matches):
+        raise EvalError("A judge needs matches of two answers or more.")
+    asked = [(match, turn, prompt) for match in matches for turn, prompt in enumerate(prompts_of(match))]
+    said = say([prompt for _, _, prompt in asked])
+    if len(said) != len(asked):
+        raise EvalError(f"The judge was asked {len(asked)} times and has answered {len(said)} times.")
+    shares: dict[str, list[float]] = {match.id: [] for match in matches}
+    named: dict[str, list[int | None]] = {match.id: [] for match in matches}
+    if len(shares) < len(matches):
+        raise EvalError("Two matches have the same id.")
+    for (match, turn, _), text in zip(asked, said, strict=True):
+        many = len(match.answers)
+        place = verdict(text, many)
+        which = (place + turn) % many if place is not None and place >= 0 else place
+        named[match.id].append(which)
+        shares[match.id].append(1 / many if which is None or which < 0 else float(which == 0))
+    preferred = [sum(shares[match.id]) / len(shares[match.id]) for match in matches]
+    pairs = all(len(match.answers) == 2 for match in matches)
+    longer = [len(match.answers[0]) - len(match.answers[1]) for match in matches]
+    return Judged(
+        rate=cluster_bootstrap(preferred, [match.group or match.id for match in matches]),
+        length_controlled=length_controlled(preferred, longer) / 100 if pairs else None,
+        swayed=sum(len({w for w in which if w is not None}) > 1 for which in named.values()) / len(matches),
+        unread=sum(w is None for which in named.values() for w in which),
+        asked=len(asked),
+        preferred=tuple(preferred),
+    )
