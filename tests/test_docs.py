@@ -15,7 +15,7 @@ from tunesmith.data.examples import read
 from tunesmith.data.task import load_tasks
 from tunesmith.data.template import render
 from tunesmith.errors import EvalError
-from tunesmith.evals.questions import Suite
+from tunesmith.evals.suite import Suite
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]

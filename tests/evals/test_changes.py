@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tunesmith.cli import app
 from tunesmith.errors import EvalError
 from tunesmith.evals.changes import changes, of_model
-from tunesmith.evals.suite import Record, write_records
+from tunesmith.evals.records import Record, write_records
 
 
 def record(id: str, value: float, answer: str = "", model: str = "tuned", level: str = "task") -> Record:

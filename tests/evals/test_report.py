@@ -15,9 +15,9 @@ import pytest
 
 from tunesmith.errors import EvalError
 from tunesmith.evals.mask import Drawn, Token
+from tunesmith.evals.records import Record
 from tunesmith.evals.report import Curve, CurvePoint, HeldOutView, LossCurve, MixtureRow, ReportData, write_report
 from tunesmith.evals.stats import Interval
-from tunesmith.evals.suite import Record
 from tunesmith.types import LEVELS
 
 
@@ -241,5 +241,5 @@ def test_loss_curves_are_read_from_the_log(tmp_path: Path) -> None:
 
 
 def test_a_report_needs_no_torch() -> None:
-    code = "import sys, tunesmith.evals.report, tunesmith.evals.suite; sys.exit('torch' in sys.modules)"
+    code = "import sys, tunesmith.evals.report, tunesmith.evals.records; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,256 +1,150 @@
-"""Asking, scoring and comparing, with a model that says what the test wants, and with a real one for ranking."""
+"""A suite asks the same questions of every model, shows what is never asked, and says what is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
 from tunesmith.chat import ChatFormat
-from tunesmith.errors import EvalError
-from tunesmith.evals import suite
-from tunesmith.evals.suite import (
-    Record,
-    ask,
-    ask_text,
-    compare,
-    over_wordings,
-    read_records,
-    rescored,
-    scores,
-    sureness,
-    write_records,
-)
-from tunesmith.models import generate as generation
-from tunesmith.models.generate import Generated
+from tunesmith.cli import app
+from tunesmith.errors import EvalError, TunesmithError
+from tunesmith.evals.records import read_records
+from tunesmith.evals.suite import Suite
 from tunesmith.models.load import load_model
-from tunesmith.types import Conversation, Level, Message
+
+TASK = """\
+task: capital
+cluster: geography
+language: en
+name: capitals
+reader: table
+path: capital.jsonl
+id: id
+group: group
+input: [place]
+answer: city
+options: 3
+templates:
+  - {id: what, instruction: "What is the capital of {{ place }}?", target: "{{ city }}"}
+  - {id: say, instruction: "Say the capital of {{ place }}.", target: "{{ city }}"}
+  - {id: whose, kind: inverted, instruction: "{{ city }} is the capital of which country?", target: "{{ place }}"}
+"""
+SUITE = "suite: places\ntasks: [capital.en.yaml]\nrows: 6\nshots: [0, 2]\nmax_new_tokens: 40\n"
 
 
 @pytest.fixture
-def fmt(tok: PreTrainedTokenizerFast) -> ChatFormat:
-    return ChatFormat.named("chatml", tok)
+def folder(tmp_path: Path) -> Path:
+    rows = [{"id": f"p{i}", "place": f"Place {i}", "city": f"City {i % 7}", "group": f"g{i // 2}"} for i in range(20)]
+    (tmp_path / "capital.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "capital.en.yaml").write_text(TASK)
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    return tmp_path
 
 
-def question(
-    place: str, answer: str, template: str = "what", options: tuple[str, ...] = (), metric: str = "exact_match"
-) -> Conversation:
-    return Conversation(
-        (Message("user", f"What is the capital of {place}?"), Message("assistant", answer)),
-        id=f"capital.en/{place.lower()}@capital.en/{template}",
-        task="capital.en",
-        cluster="geography",
-        template=f"capital.en/{template}",
-        answers=(answer,),
-        options=options,
-        metric=metric,
-        group=f"capital/{place.lower()}",
+def suite(folder: Path, more: str = "", text: str = SUITE) -> Suite:
+    (folder / "suite.yaml").write_text(text + more)
+    return Suite.load(folder / "suite.yaml")
+
+
+def test_the_same_questions_with_and_without_examples(folder: Path) -> None:
+    asked = suite(folder).questions().questions
+    assert {shots: len(rows) for shots, rows in asked.items()} == {0: 12, 2: 12}
+    assert [r.id for r in asked[0]] == [r.id for r in asked[2]] and len({r.id for r in asked[0]}) == 12
+    assert {r.template for r in asked[0]} == {"capital.en/what", "capital.en/say"}, (
+        "the inverted one asks something else"
     )
+    assert suite(folder).questions().questions == asked
+    others = suite(folder, "seed: 1\n").questions().questions
+    assert {r.id for r in others[0]} != {r.id for r in asked[0]}
 
 
-def says(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat, answers: Sequence[str], finished: bool = True) -> list[Any]:
-    """Let every model say these answers; gives the prompts that it was asked."""
-    asked: list[Any] = []
-
-    def generate(model: Any, prompts: Sequence[Any], **_: Any) -> list[Generated]:
-        asked.extend(fmt.decode(p, controls=True) for p in prompts)
-        return [Generated(tuple(fmt.text_ids(a).tolist()), finished) for a in answers]
-
-    monkeypatch.setattr(generation, "generate", generate)
-    return asked
-
-
-def test_what_is_asked_and_what_is_kept(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
-    asked = says(monkeypatch, fmt, ["Paris", "Milan"])
-    rows: dict[Level, list[Conversation]] = {"seen": [question("France", "Paris")], "task": [question("Italy", "Rome")]}
-    records = ask(None, fmt, rows, name="tuned")  # type: ignore[arg-type]
-    assert asked[0] == "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
-    assert [(r.level, r.answer, r.gold, r.value, r.group) for r in records] == [
-        ("seen", "Paris", ("Paris",), 1.0, "capital/france"),
-        ("task", "Milan", ("Rome",), 0.0, "capital/italy"),
-    ]
-    assert records[0].prompt == "What is the capital of France?" and records[0].model == "tuned"
+def test_what_is_shown_is_never_asked_nor_of_its_group(folder: Path) -> None:
+    asked = suite(folder, "examples: own\n").questions().questions[2]
+    questions = {r.prompt[-1].content for r in asked}
+    shown = [tuple(m.content for m in r.prompt[:-1]) for r in asked]
+    assert all(len(turns) == 4 for turns in shown) and len(set(shown)) > 4
+    for row, turns in zip(asked, shown, strict=True):
+        assert not questions & set(turns)
+        own = int(row.id.split("@")[0].split("/p")[1]) // 2
+        places = [int(word.strip("?.")) for turn in turns[::2] for word in turn.split() if word.strip("?.").isdigit()]
+        assert len(places) == 2 and own not in {place // 2 for place in places}
+    same = suite(folder, "examples: same\n").questions().questions[2]
+    by_wording = {r.template: tuple(m.content for m in r.prompt[:-1]) for r in same}
+    assert {tuple(m.content for m in r.prompt[:-1]) for r in same} == set(by_wording.values())
 
 
-def test_the_metric_of_the_task_is_used(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
-    says(monkeypatch, fmt, ["I cannot help with that."])
-    row = question("France", "This is not something I do.", metric="refusal")
-    (record,) = ask(None, fmt, {"seen": [row]}, name="tuned")  # type: ignore[arg-type]
-    assert record.metric == "refusal" and record.value == 1.0
+def test_fewer_wordings_are_drawn(folder: Path) -> None:
+    assert len({r.template for r in suite(folder, "wordings: 1\n").questions().questions[0]}) == 1
 
 
-def test_what_cannot_be_evaluated_is_told_at_once(fmt: ChatFormat) -> None:
-    row = question("France", "Paris")
-    long = question("Italy", "a very long answer indeed " * 5)
-    none = replace(question("Spain", "Madrid"), answers=())
-    with pytest.raises(EvalError) as error:
-        ask(None, fmt, {"seen": [row, row, long, none]}, name="x", max_new_tokens=9)  # type: ignore[arg-type]
-    text = str(error.value)
-    assert "capital.en/france@capital.en/what: asked twice" in text
-    assert "italy" in text and "more than max_new_tokens=9" in text
-    assert "spain" in text and "no right answer" in text
-
-
-def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    ranked: list[Any] = []
-    rank = generation.rank_options
-    monkeypatch.setattr(
-        generation,
-        "rank_options",
-        lambda model, prompts, options, **how: ranked.extend(options) or rank(model, prompts, options, **how),
+def test_rows_in_words_are_asked_as_they_are(folder: Path) -> None:
+    (folder / "chats.jsonl").write_text(
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"Q{i}"}, {"role": "assistant", "content": f"A{i}"}]})
+            + "\n"
+            for i in range(9)
+        )
     )
-    model = load_model(
-        {
-            "model_type": "llama",
-            "vocab_size": len(fmt.tok),
-            "hidden_size": 32,
-            "intermediate_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-        }
-    )
-    torch.nn.init.normal_(model.get_input_embeddings().weight, std=1.0, generator=torch.Generator().manual_seed(0))
-    options = ("Paris", "Rome", "the quick brown fox")
-    rows = [question(p, "Rome", options=options) for p in ("France", "Italy", "Spain", "China", "the fox")]
-    records = [r for r in ask(model, fmt, {"cluster": rows}, name="m") if r.metric == "options"]
-    assert len(records) == len(rows)
-    assert all(option[-1] in fmt.stop_ids for many in ranked for option in many), "an option has an end"
-    for row, record in zip(rows, records, strict=True):
-        likely = []
-        for option in options:
-            ids, learn = fmt.encode([*row.prompt, Message("assistant", option)])
-            assert ids[learn][-1] in fmt.stop_ids
-            with torch.no_grad():
-                logp = torch.log_softmax(model(input_ids=torch.tensor(ids[None]).long()).logits[0], -1)
-            at = np.flatnonzero(learn)
-            likely.append(float(logp[at - 1, ids[at]].sum()))
-        assert record.answer == options[int(np.argmax(likely))]
-        assert record.value == float(record.answer == "Rome")
-        assert record.likely == pytest.approx(likely, abs=1e-4) and record.options == options
-        assert sureness(record) == pytest.approx(float(np.exp(max(likely)) / np.exp(likely).sum()), abs=1e-4)
-    again = [r for r in ask(model, fmt, {"cluster": rows}, name="m", unasked=True) if r.metric == "options"]
-    empty = fmt.prompt((Message("user", ""),))
-    for option, known in zip(options, again[0].unasked, strict=True):
-        ids, learn = fmt.encode([Message("user", ""), Message("assistant", option)])
-        assert rank(model, [empty], [[ids[learn]]])[0][0] == pytest.approx(known, abs=1e-4)
-    by_byte = rescored(again, "options_byte")
-    assert [r.answer for r in by_byte] == [
-        max(zip(r.options, r.likely, strict=True), key=lambda x: x[1] / len(x[0].encode()))[0] for r in again
-    ]
-    assert [r.metric for r in rescored(again, "options_pmi")] == ["options_pmi"] * len(rows)
-    write_records(tmp_path / "answers.jsonl", again)
-    assert read_records(tmp_path / "answers.jsonl") == again
-    without = ask(model, fmt, {"cluster": rows}, name="m", rank=False)
-    assert {r.metric for r in without} == {"exact_match"}
-    foreign = question("France", "Berlin", options=options)
-    assert {r.metric for r in ask(model, fmt, {"task": [foreign]}, name="m")} == {"exact_match"}
-
-
-@dataclass(frozen=True)
-class Statement:
-    prompt: str
-    before: str
-    answer: str
-    rest: str
-    relation: str = "capital"
-    fact: str = "capital/france"
-    group: str = "capital/france"
-    language: str = "en"
+    text = "suite: chats\ntasks: [chats.jsonl]\nrows: 5\n"
+    (rows,) = suite(folder, text=text).questions().questions.values()
+    assert len(rows) == 5 and all(r.answers == (r.prompt[0].content.replace("Q", "A"),) for r in rows)
+    with pytest.raises(EvalError, match="in words already"):
+        suite(folder, "shots: [1]\n", text=text).questions()
 
 
 @pytest.mark.parametrize(
-    ("said", "value"), [("Paris.", 1), ("Paris. The", 1), ("Parisian.", 0), ("Par", 0), (" Paris.", 0), ("", 0)]
+    ("text", "said"),
+    [
+        ("suite: x\ntasks: [a]\nshot: [0]\n", "shot: there is no such key. Did you mean 'shots'?"),
+        ("suite: x\n", "tasks: field required"),
+        ("suite: x\ntasks: [a]\nrows: 0\n", "rows: input should be greater"),
+        ("- a\n", "wanted keys such as"),
+        ("suite: [\n", "cannot be read as a suite"),
+        ("suite: x\ntasks: [capital.en.yaml]\nshots: [20]\n", "too few to show 20"),
+    ],
 )
-def test_going_on_with_a_statement(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat, said: str, value: float) -> None:
-    asked = says(monkeypatch, fmt, [said])
-    (record,) = ask_text(None, fmt, [Statement("The capital of France is", " ", "Paris", ".")], name="base")  # type: ignore[arg-type]
-    assert asked == ["The capital of France is "], "the space belongs to the token before it"
-    assert (record.metric, record.level, record.format, record.value) == ("cloze", "seen", "text", value)
+def test_what_is_wrong_is_told(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(TunesmithError) as error:
+        suite(folder, text=text).questions()
+    assert said in str(error.value)
+    with pytest.raises(EvalError, match="cannot be read"):
+        Suite.load(folder / "none.yaml")
 
 
-def test_a_token_across_the_cut_is_left_to_the_model(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
-    """ "France " is one token of this tokenizer, so a cut inside it was never seen in training."""
-    assert "France " in fmt.pieces(fmt.text_ids("The capital of France is Paris."))
-    asked = says(monkeypatch, fmt, ["France is Paris."])
-    (record,) = ask_text(None, fmt, [Statement("The capital of Fr", "", "ance", " is Paris.")], name="base")  # type: ignore[arg-type]
-    assert asked == ["The capital of "]
-    assert record.value == 1.0 and record.answer == "ance is Paris."
-
-
-def test_any_answer_that_the_text_gives_is_right(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
-    says(monkeypatch, fmt, ["cat.", "dog.", "fox."])
-    kinds = [Statement("One animal is a", " ", y, ".", fact=f"animal/{y}") for y in ("dog", "cat", "cow")]
-    records = ask_text(None, fmt, kinds, name="base")  # type: ignore[arg-type]
-    assert [r.value for r in records] == [1.0, 1.0, 0.0]
-
-
-def record(i: int, model: str, value: float, level: str = "cluster", template: str = "a", **more: Any) -> Record:
-    values: dict[str, Any] = {
-        "id": f"t.en/{i}@{template}",
-        "model": model,
-        "level": level,
-        "format": "instruction",
-        "shots": 0,
-        "metric": "exact_match",
-        "task": "t.en",
-        "cluster": "c",
-        "template": template,
-        "language": "en",
-        "group": f"t/{i}",
-        "prompt": "?",
-        "answer": "!",
-        "gold": ("!",),
-        "value": value,
-        "finished": True,
-    }
-    return Record(**{**values, **more})
-
-
-def test_scores_are_one_for_each_model_level_format_shots_metric() -> None:
-    records = [record(i, m, float(i % 4 > 0)) for m in ("base", "tuned") for i in range(40)]
-    records += [record(i, "tuned", 1.0, level="seen") for i in range(10)]
-    records += [record(i, "tuned", 1.0, shots=3) for i in range(10)]
-    got = scores(records)
-    assert [(s.model, s.level, s.shots, s.value, s.n) for s in got] == [
-        ("base", "cluster", 0, 0.75, 40),
-        ("tuned", "seen", 0, 1.0, 10),
-        ("tuned", "cluster", 0, 0.75, 40),
-        ("tuned", "cluster", 3, 1.0, 10),
-    ]
-    assert 0.5 < got[0].low < 0.75 < got[0].high < 0.9
-
-
-def test_comparison_pairs_by_id_whatever_the_order() -> None:
-    base = [record(i, "base", 0.0) for i in range(30)]
-    tuned = [record(i, "tuned", float(i < 24)) for i in reversed(range(30))]
-    (got,) = compare([*base, *tuned], "base", "tuned")
-    assert (got.before.value, got.after.value, got.difference.value) == (0.0, 0.8, 0.8)
-    assert (got.difference.better, got.difference.worse) == (24, 0)
-    assert got.difference.p == pytest.approx(2 / 2**24)
-    with pytest.raises(EvalError, match="not asked the same questions"):
-        compare([*base, *tuned[:-1]], "base", "tuned")
-
-
-def test_spread_over_wordings() -> None:
-    records = [
-        record(i, "m", float(i < right), template=t)
-        for t, right in zip("abcde", (0, 5, 6, 8, 10), strict=True)
-        for i in range(10)
-    ]
-    got = over_wordings(records)
-    assert (got.lower, got.median, got.upper, got.wordings) == (0.5, 0.6, 0.8, 5)
-
-
-def test_records_survive_the_disk(tmp_path: Path) -> None:
-    records = [record(i, "m", 1.0, prompt="首都？\n", gold=("a", "b")) for i in range(3)]
-    suite.write_records(tmp_path / "r.jsonl", records)
-    assert read_records(tmp_path / "r.jsonl") == records
-    (tmp_path / "r.jsonl").write_text('{"id": "x"}\n')
-    with pytest.raises(EvalError, match=r"r\.jsonl:1: not a record"):
-        read_records(tmp_path / "r.jsonl")
+def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedTokenizerFast) -> None:
+    fmt = ChatFormat.named("chatml", tok)
+    for seed, name in enumerate(("one", "two")):
+        shape = {
+            "model_type": "llama", "vocab_size": len(fmt.tok), "hidden_size": 32, "intermediate_size": 32,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 512,
+        }  # fmt: skip
+        load_model(shape, seed=seed).save_pretrained(folder / name)
+        fmt.tok.save_pretrained(folder / name)
+    models = [str(folder / "one"), str(folder / "two")]
+    run = CliRunner().invoke(
+        app, ["eval", "ask", str(folder / "suite.yaml"), *models, "--out", str(folder / "out")], catch_exceptions=False
+    )
+    assert run.exit_code == 0 and "capital.en" in run.output and "than one" in run.output
+    records = read_records(folder / "out" / "answers.jsonl")
+    # two models, two numbers of examples, two metrics, twelve questions
+    assert len(records) == 2 * 2 * 2 * 12 and {r.level for r in records} == {"asked"}
+    figures = json.loads((folder / "out" / "figures.json").read_text())
+    assert figures["suite"]["suite"] == "places" and len(figures["figures"]) == 8
+    for line in figures["figures"]:
+        mine = [r.value for r in records if all(getattr(r, k) == line[k] for k in ("task", "shots", "metric", "model"))]
+        assert line["value"] == pytest.approx(sum(mine) / 12) and line["groups"] <= 6
+        assert ("difference" in line) == (line["model"] == "two")
+    again = CliRunner().invoke(app, ["eval", "ask", str(folder / "suite.yaml"), *models, "--out", str(folder / "out")])
+    assert "one: 48 of 48 answers were known" in again.output
+    assert read_records(folder / "out" / "answers.jsonl") == records
+    out = str(folder / "out")
+    run = CliRunner().invoke(app, ["eval", "diff", out, out, "--before-model", "one", "--after-model", "two"])
+    assert run.exit_code == 0 and "asked" in run.output
+    with pytest.raises(EvalError, match="the same name"):
+        CliRunner().invoke(
+            app, ["eval", "ask", str(folder / "suite.yaml"), models[0], models[0]], catch_exceptions=False
+        )

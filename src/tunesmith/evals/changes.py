@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tunesmith.errors import EvalError, nearest
+from tunesmith.evals.records import Key, Record, by_key
 from tunesmith.evals.stats import Difference, Interval, detectable, holm, interval, paired
-from tunesmith.evals.suite import Key, Record, by_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import EvalError
 from tunesmith.evals.mask import Drawn, mask_fragment
+from tunesmith.evals.records import TEXT_FORMAT, Comparison, Record, compare, rate, scores
 from tunesmith.evals.stats import Interval
-from tunesmith.evals.suite import TEXT_FORMAT, Comparison, Record, compare, rate, scores
 from tunesmith.pages import plot, templates
 from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
 from tunesmith.types import LEVELS

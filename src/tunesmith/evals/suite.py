@@ -1,443 +1,135 @@
-"""Ask models what was held out, keep every answer, and count.
+"""A suite: a YAML file that says what models are asked, of the same tasks that are trained on.
 
-    records = ask(model, fmt, rows_by_level, name="tuned")        what it said to each question
-    records += ask_text(model, fmt, clozes, name="tuned")         what it still knows of its plain text
-    write_records(path, records)                                  one JSON line each
-    scores(records)                                               rates with intervals
-    compare(records, "base", "tuned")                             the same questions, before and after
+suite: reading
+tasks: [my_tasks/, gsm8k_test.jsonl]
+rows: 200                 of each task; the same ones for every model, in whatever order files come
+wordings: 3               of each task's own; left out, all of them
+shots: [0, 5]             answered examples before a question, which are never asked themselves
+examples: own             each question has its own; ``same``: all have the same
+max_new_tokens: 64
 
-A question is asked in two ways: the model answers freely, and where there are options it is also seen which
-of them it finds likeliest. Free answers are scored by the metric that the question's own task names.
+asked = Suite.load("reading.yaml").questions()        {0: [...], 5: [...]}
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunesmith.errors import EvalError
-from tunesmith.evals.metrics import METRICS, Answer
-from tunesmith.evals.metrics.options import chosen
-from tunesmith.evals.stats import Difference, Interval, interval, paired
-from tunesmith.types import LEVELS, Conversation, Encoded, Level, Message, Score
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from tunesmith.evals.cache import Answers
-    from tunesmith.models.generate import Generated, Progress
-
-Ids = NDArray[np.int32]
-
-TEXT_FORMAT = "text"
-"""The format of questions that continue plain text; they belong to level ``seen``."""
-
-
-class Format(Protocol):
-    """What evaluation needs of a chat format; ``chat.ChatFormat`` is one."""
-
-    stop_ids: frozenset[int]
-
-    def prompt(self, messages: Sequence[Message], /) -> Ids: ...
-
-    def encode(self, messages: Sequence[Message], /) -> Encoded: ...
-
-    def decode(self, ids: Sequence[int], /) -> str: ...
-
-    def text_ids(self, text: str, /) -> Ids: ...
-
-
-class Cloze(Protocol):
-    """A statement of the pretraining text, cut before its answer."""
-
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def before(self) -> str: ...
-    @property
-    def answer(self) -> str: ...
-    @property
-    def rest(self) -> str: ...
-    @property
-    def relation(self) -> str: ...
-    @property
-    def fact(self) -> str: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def language(self) -> str: ...
+from tunesmith.data import load_tasks, read
+from tunesmith.data.task import Task
+from tunesmith.data.template import Template, Unrenderable, render
+from tunesmith.errors import EvalError, nearest
+from tunesmith.evals.metrics import METRICS
+from tunesmith.types import Conversation, Example, SetAside
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One model's answer to one question, by one metric."""
+class Asked:
+    """The questions of a suite."""
 
-    id: str
-    """``<example>@<template>``, the same for every model that is asked."""
-    model: str
-    level: str
-    format: str
-    shots: int
-    metric: str
-    task: str
-    cluster: str
-    template: str
-    language: str
-    group: str
-    """Questions about one fact, in whatever wording or language, are one group."""
-    prompt: str
-    """The question as a person reads it: all turns, but not the examples that were shown before it."""
-    answer: str
-    gold: tuple[str, ...]
-    value: float
-    finished: bool
-    options: tuple[str, ...] = ()
-    likely: tuple[float, ...] = ()
-    """The log-likelihood of each option, its end included; so other ways to compare them need no model."""
-    unasked: tuple[float, ...] = ()
-    """The same without the question."""
+    questions: dict[int, list[Conversation]]
+    """By the number of examples that stand before them."""
+    set_aside: tuple[SetAside, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two models on the same questions."""
+class Suite(BaseModel):
+    """What models are asked. A key that is not here is an error."""
 
-    level: str
-    format: str
-    shots: int
-    metric: str
-    before: Interval
-    after: Interval
-    difference: Difference
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-def ask(
-    model: PreTrainedModel,
-    fmt: Format,
-    rows: Mapping[Level, Sequence[Conversation]] | Mapping[str, Sequence[Conversation]],
-    *,
-    name: str,
-    format: str = "instruction",
-    shots: int = 0,
-    max_new_tokens: int = 32,
-    rank: bool = True,
-    unasked: bool = False,
-    alone: bool = False,
-    known: Answers | None = None,
-    progress: Progress | None = None,
-) -> list[Record]:
-    """Ask one model everything once. ``name``, ``format`` and ``shots`` are what the records will say.
-
-    ``max_new_tokens`` has to leave room for the longest right answer; that is checked. ``unasked`` also sees how likely
-    options are without a question. ``alone`` takes one question after the other: slow, and the same to the last bit
-    whatever else is asked. What is ``known`` of the model is not asked again.
-    """
-    from tunesmith.models.generate import generate, rank_options
-
-    asked: list[tuple[str, Conversation]] = [(level, row) for level, many in rows.items() for row in many]
-    _check(asked, fmt, max_new_tokens)
-    prompts = [fmt.prompt(row.prompt) for _, row in asked]
-    say = known.generate if known else partial(generate, model)
-    said = say(prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, alone=alone, progress=progress)
-    ranked = [i for i, (_, row) in enumerate(asked) if rank and set(row.options) & set(row.answers)]
-    chosen_from = [asked[i][1] for i in ranked]
-    order = partial(known.rank_options if known else partial(rank_options, model), alone=alone)
-    likely = dict(zip(ranked, _rank(order, fmt, chosen_from), strict=True))
-    without = dict(zip(ranked, _unasked(order, fmt, chosen_from) if unasked else [], strict=False))
-
-    records = []
-    for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
-        answer = Answer(fmt.decode(found.ids), found.finished, likely.get(i, ()), without.get(i, ()))
-        for metric in (row.metric, *(("options",) if i in likely else ())):
-            records += _records(row, answer, metric, name, level, format, shots, row.group or row.id)
-    return records
-
-
-def _check(asked: Sequence[tuple[str, Conversation]], fmt: Format, max_new_tokens: int) -> None:
-    """What would make every figure meaningless: no right answer, one that does not fit, a question asked twice."""
-    problems, seen = [], set[tuple[str, str]]()
-    longest: dict[str, int] = {}
-    for level, row in asked:
-        if (level, row.id) in seen:
-            problems.append(f"{row.id}: asked twice at level {level!r}")
-        seen.add((level, row.id))
-        if not row.answers and not row.checks:
-            problems.append(f"{row.id}: no right answer is given")
-        for gold in row.answers:
-            if gold not in longest:
-                longest[gold] = len(fmt.text_ids(gold))
-        if row.metric == "exact_match" and min((longest[g] for g in row.answers), default=0) >= max_new_tokens:
-            problems.append(
-                f"{row.id}: its answer takes {longest[row.answers[0]]} tokens and an end, "
-                f"more than max_new_tokens={max_new_tokens}"
-            )
-    if problems:
-        more = f"\n... and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise EvalError("These questions cannot be evaluated:\n" + "\n".join(problems[:10]) + more)
-
-
-Order = Callable[[Sequence[Ids], Sequence[Sequence[Ids]]], "list[NDArray[np.float64]]"]
-
-
-def _rank(order: Order, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
-    """How likely each option of each row is, its end included; ids come from where training takes them."""
-    prompts: list[Ids] = []
-    options: list[list[Ids]] = []
-    for row in rows:
-        prompt = fmt.prompt(row.prompt)
-        prompts.append(prompt)
-        many = []
-        for option in row.options:
-            whole = fmt.encode((*row.prompt, Message("assistant", option)))
-            many.append(whole.ids[whole.learn])
-        options.append(many)
-    likely = order(prompts, options) if rows else []
-    return [tuple(scores.tolist()) for scores in likely]
-
-
-def _unasked(order: Order, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
-    """How likely each option is as an answer to an empty question."""
-    known = list(dict.fromkeys(option for row in rows for option in row.options))
-    empty = Conversation((Message("user", ""), Message("assistant", "")))
-    asked = [replace(empty, options=tuple(known[i : i + 64])) for i in range(0, len(known), 64)]
-    found = dict(zip(known, (x for scores in _rank(order, fmt, asked) for x in scores), strict=True))
-    return [tuple(found[option] for option in row.options) for row in rows]
-
-
-def rescored(records: Iterable[Record], metric: str) -> list[Record]:
-    """Records of ranked options, compared another way: ``options_norm``, ``options_byte``, ``options_pmi``."""
-    found = []
-    for record in records:
-        if record.likely:
-            row = Conversation((), answers=record.gold, options=record.options)
-            answer = Answer("", True, record.likely, record.unasked)
-            value = METRICS[metric](answer, row)
-            assert isinstance(value, float)
-            found.append(replace(record, metric=metric, answer=chosen(answer, row, metric), value=value))
-    return found
-
-
-def sureness(record: Record) -> float:
-    """The probability that a model gives to the option it chose, among those it was offered."""
-    p = np.exp(np.array(record.likely) - max(record.likely))
-    return float(p.max() / p.sum())
-
-
-def _records(
-    row: Conversation, answer: Answer, metric: str, name: str, level: str, format: str, shots: int, group: str
-) -> list[Record]:
-    """One for an answer; where a metric looks at several things in it, one for each."""
-    value = METRICS[metric](answer, row)
-    only = Record(
-        id=row.id,
-        model=name,
-        level=level,
-        format=format,
-        shots=shots,
-        metric=metric,
-        task=row.task,
-        cluster=row.cluster,
-        template=row.template,
-        language=row.language,
-        group=group,
-        prompt=_shown(row, shots),
-        answer=chosen(answer, row) if metric == "options" else answer.text,
-        gold=row.answers,
-        value=value if isinstance(value, float) else 0.0,
-        finished=answer.finished,
-        options=row.options if metric == "options" else (),
-        likely=answer.likely if metric == "options" else (),
-        unasked=answer.unasked if metric == "options" else (),
+    suite: str = Field(min_length=1, description="Its name in tables.")
+    tasks: list[str] = Field(min_length=1, description="Task files, data files, or folders of them.")
+    rows: int = Field(200, ge=1, description="Questions of each task, in each of its wordings.")
+    wordings: int | None = Field(None, ge=1, description="Wordings of each task; all of them where it is left out.")
+    shots: list[int] = Field(default=[0], min_length=1, description="Answered examples before a question.")
+    examples: Literal["own", "same"] = Field(
+        "own", description="Whether each question has its own examples, or all have the same, which is faster."
     )
-    if isinstance(value, float):
-        return [only]
-    return [replace(only, id=f"{row.id}#{i}", value=one) for i, one in enumerate(value)]
+    rank: bool = Field(True, description="Whether it is also seen which option is likeliest.")
+    unasked: bool = Field(False, description="Whether it is seen how likely options are without a question (PMI).")
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer.")
+    seed: int = Field(0, description="Which rows and examples are drawn.")
 
+    @classmethod
+    def load(cls, path: Path | str) -> Suite:
+        """Read and check a file; paths of tasks are meant from its folder."""
+        path = Path(path)
+        try:
+            value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise EvalError(f"{path} cannot be read as a suite: {' '.join(str(error).split())}") from None
+        if not isinstance(value, dict):
+            raise EvalError(f"{path} is no suite: wanted keys such as `suite` and `tasks`.")
+        try:
+            suite = cls.model_validate(value)
+        except ValidationError as error:
+            raise EvalError(f"{path} is no suite:\n" + "\n".join(_problem(e) for e in error.errors())) from None
+        places = [str(place if (place := Path(t).expanduser()).is_absolute() else path.parent / t) for t in suite.tasks]
+        return suite.model_copy(update={"tasks": places})
 
-def _shown(row: Conversation, shots: int) -> str:
-    turns = row.prompt[-1:] if shots else row.prompt
-    if len(turns) == 1:
-        return turns[0].content
-    return "\n".join(f"{m.role}: {m.content}" for m in turns)
+    def questions(self) -> Asked:
+        """All questions, the same at every call."""
+        tasks = load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
+        found = read(tasks)
+        asked: dict[int, list[Conversation]] = {shots: [] for shots in self.shots}
+        aside = list(found.set_aside)
+        for task in tasks:
+            said = sorted(found.conversations.get(task.id, ()), key=lambda row: self._order(row.id))[: self.rows]
+            if said and any(self.shots):
+                raise EvalError(f"{task.id} is in words already and has no examples to show; ask it with shots: [0].")
+            asked.setdefault(0, []).extend(said)
+            examples = sorted(found.examples[task.id], key=lambda example: self._order(example.id))
+            for shots in self.shots:
+                asked[shots] += self._of_task(task, examples, shots, aside)
+        if not any(asked.values()):
+            raise EvalError(f"Suite {self.suite!r} asks nothing: its tasks have no rows.")
+        return Asked({shots: rows for shots, rows in asked.items() if rows}, tuple(aside))
 
-
-def ask_text(
-    model: PreTrainedModel,
-    fmt: Format,
-    clozes: Sequence[Cloze],
-    *,
-    name: str,
-    begin: Sequence[int] = (),
-    progress: Progress | None = None,
-) -> list[Record]:
-    """Let the model go on with statements of its pretraining text; right is any answer that the text gives there.
-
-    The prompt ends where a token of the whole statement ends, as it did in training: the space before the answer
-    may belong to either side, and where words are not separated a token may hold the end of the prompt and
-    the start of the answer.
-    ``begin`` is what stood before every text in training, if anything did.
-    """
-    from tunesmith.models.generate import generate
-
-    right: dict[str, set[str]] = {}
-    for cloze in clozes:
-        right.setdefault(cloze.prompt, set()).add(cloze.before + cloze.answer)
-    prompts, most = [], 1
-    for cloze in clozes:
-        ids = fmt.text_ids(cloze.prompt + cloze.before + cloze.answer + cloze.rest)
-        kept = len(ids) - 1
-        given = cloze.prompt + cloze.before
-        while kept > 1 and not given.startswith(fmt.decode(ids[:kept].tolist())):
-            kept -= 1
-        prompts.append(np.concatenate((np.array(begin, np.int32), ids[:kept])))
-        most = max(most, len(ids) - kept)
-    said = generate(model, prompts, stop_ids=fmt.stop_ids, max_new_tokens=most + 2, progress=progress)
-    records = []
-    for cloze, ids, found in zip(clozes, prompts, said, strict=True):
-        text = _continued(fmt, ids, found, cloze.prompt)
-        # The answer has to stand there whole: "Par" is not Paris, and "Parisian" is not either.
-        hit = any(text.startswith(gold) and _ends(text, len(gold), cloze.rest) for gold in right[cloze.prompt])
-        records.append(
-            Record(
-                id=f"{cloze.fact}.{cloze.language}@{cloze.prompt}",
-                model=name,
-                level="seen",
-                format=TEXT_FORMAT,
-                shots=0,
-                metric="cloze",
-                task=cloze.relation,
-                cluster=cloze.group.partition("/")[0],
-                template="",
-                language=cloze.language,
-                group=cloze.group,
-                prompt=cloze.prompt,
-                answer=text,
-                gold=tuple(sorted(gold.strip() for gold in right[cloze.prompt])),
-                value=float(hit),
-                finished=found.finished,
-            )
-        )
-    return records
-
-
-def _continued(fmt: Format, prompt: Ids, found: Generated, text: str) -> str:
-    """What the model wrote after ``text``; the prompt's ids may have ended a little before it."""
-    whole = fmt.decode([*prompt.tolist(), *found.ids])
-    return whole[len(text) :] if whole.startswith(text) else ""
-
-
-def _ends(text: str, at: int, rest: str) -> bool:
-    return text.startswith(rest, at) if rest else not text[at : at + 1].isalnum()
-
-
-# -- records on disk ---------------------------------------------------------------------------------------------------
-
-
-def write_records(path: Path | str, records: Iterable[Record]) -> None:
-    """One JSON line a record."""
-    with Path(path).open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
-
-
-def read_records(path: Path | str) -> list[Record]:
-    """The records of a file, or a clear word about the line that is none."""
-    found = []
-    with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                value: dict[str, Any] = json.loads(line)
-                lists = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
-                found.append(Record(**{**value, **lists}))
-            except (ValueError, TypeError, KeyError) as error:
-                raise EvalError(f"{path}:{number}: not a record of an evaluation: {error}") from None
-    return found
-
-
-# -- figures -----------------------------------------------------------------------------------------------------------
-
-Key = tuple[str, str, int, str]
-"""Level, format, shots, metric."""
-
-
-def scores(records: Iterable[Record]) -> list[Score]:
-    """A rate with its interval for each model, level, format, number of shots and metric."""
-    found = []
-    by_model: dict[str, list[Record]] = {}
-    for record in records:
-        by_model.setdefault(record.model, []).append(record)
-    for model, mine in by_model.items():
-        for (level, format, shots, metric), rows in by_key(mine).items():
-            got = rate(rows)
-            found.append(Score(model, level, format, shots, metric, got.value, got.low, got.high, got.n))
-    return found
-
-
-def rate(records: Sequence[Record]) -> Interval:
-    """The mean of some records, with its interval."""
-    return interval([r.value for r in records], [r.group for r in records])
-
-
-def compare(records: Iterable[Record], before: str, after: str) -> list[Comparison]:
-    """Two models wherever both were asked; they must have been asked the same."""
-    sides: dict[str, list[Record]] = {before: [], after: []}
-    for record in records:
-        if record.model in sides:
-            sides[record.model].append(record)
-    old, new = by_key(sides[before]), by_key(sides[after])
-    found = []
-    for key in [key for key in new if key in old]:
-        a = {r.id: r for r in old[key]}
-        b = {r.id: r for r in new[key]}
-        if a.keys() != b.keys():
-            odd = sorted(a.keys() ^ b.keys())
+    def _of_task(
+        self, task: Task, examples: Sequence[Example], shots: int, aside: list[SetAside]
+    ) -> list[Conversation]:
+        kept = len(examples) - max(self.shots)
+        if examples and kept < 1:
             raise EvalError(
-                f"{before} and {after} were not asked the same questions at {key}: {len(odd)} differ, "
-                f"{odd[0]} for one. Evaluate both on the same rows."
+                f"{task.id} has {len(examples)} rows: too few to show {max(self.shots)} and to ask one. Lower shots."
             )
-        ids = list(a)
-        groups = [a[i].group for i in ids]
-        left, right = [a[i].value for i in ids], [b[i].value for i in ids]
-        difference = paired(left, right, groups)
-        found.append(Comparison(*key, interval(left, groups), interval(right, groups), difference))
-    return found
+        # The last ones in the drawn order are for showing, so that no number of examples changes what is asked.
+        some, pool = examples[: min(self.rows, kept)], examples[min(self.rows, kept) :]
+        rows = []
+        for wording in self._wordings(task):
+            for example in some:
+                try:
+                    rows.append(render(example, wording, task, self._shown(example, pool, shots)))
+                except Unrenderable as error:
+                    aside.append(SetAside(f"{example.id}@{wording.id}", str(error), example.source))
+        return rows
+
+    def _wordings(self, task: Task) -> Sequence[Template]:
+        offered = [template for template in task.templates if template.kind != "inverted"]
+        return sorted(offered, key=lambda t: self._order(t.id))[: self.wordings] if self.wordings else offered
+
+    def _shown(self, example: Example, pool: Sequence[Example], shots: int) -> Sequence[Example]:
+        if self.examples == "same":
+            return pool[:shots]
+        # Nothing of the question's own group is shown: that would give the answer away.
+        others = [other for other in pool if not other.group or other.group != example.group]
+        return sorted(others, key=lambda other: self._order(f"{example.id}|{other.id}"))[:shots]
+
+    def _order(self, id: str) -> bytes:
+        return blake2b(f"{self.seed}|{id}".encode(), digest_size=8).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How much the wording matters: rates of one wording each, over all wordings."""
-
-    median: float
-    lower: float
-    """A quarter of the wordings does worse than this."""
-    upper: float
-    worst: float
-    best: float
-    wordings: int
-
-
-def over_wordings(records: Sequence[Record]) -> Spread:
-    """Median and quartiles of the rates of single wordings, as T0 reports them."""
-    by: dict[str, list[float]] = {}
-    for record in records:
-        by.setdefault(record.template, []).append(record.value)
-    if not by:
-        raise EvalError("No answers, so there is no spread over wordings.")
-    worst, lower, median, upper, best = np.quantile([float(np.mean(v)) for v in by.values()], [0, 0.25, 0.5, 0.75, 1])
-    return Spread(float(median), float(lower), float(upper), float(worst), float(best), len(by))
-
-
-def by_key(records: Iterable[Record]) -> dict[Key, list[Record]]:
-    """Records by what they measure, levels from the least new to the most."""
-    found: dict[Key, list[Record]] = {}
-    for r in records:
-        found.setdefault((r.level, r.format, r.shots, r.metric), []).append(r)
-    order: dict[str, int] = {level: i for i, level in enumerate(LEVELS)}
-    return dict(sorted(found.items(), key=lambda item: (item[0][1:3], order.get(item[0][0], 9), item[0][3])))
+def _problem(error: object) -> str:
+    assert isinstance(error, dict)
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        close = nearest(where, Suite.model_fields)
+        return f"  {where}: there is no such key." + (f" Did you mean {close!r}?" if close else "")
+    return f"  {where}: {error['msg'][0].lower()}{error['msg'][1:]}"

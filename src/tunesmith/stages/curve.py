@@ -73,7 +73,8 @@ class CurveStage(Stage):
         return {"points": len(points)}
 
     def _point(self, job: Job, like: Sft, built: Built, count: int) -> list[dict[str, Any]]:
-        from tunesmith.evals.suite import ask, over_wordings, rate
+        from tunesmith.evals.ask import ask
+        from tunesmith.evals.records import over_wordings, rate
 
         folder = job.out / f"{self.vary}_{count}"
         inputs = {name: job.folder(name) for name in (like.model, like.data)}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tunesmith.chat import ChatFormat
-    from tunesmith.evals.suite import Record
+    from tunesmith.evals.records import Record
 
 ANSWERS = "answers.jsonl"
 NEW: tuple[Level, ...] = ("task", "cluster")
@@ -46,7 +46,8 @@ class Evaluate(Stage):
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals", "models", "chat")
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.evals.suite import ask, ask_text, write_records
+        from tunesmith.evals.ask import ask, ask_text
+        from tunesmith.evals.records import write_records
         from tunesmith.models.vocabulary import extend
 
         build = job.inputs[self.data]
@@ -79,7 +80,7 @@ class Evaluate(Stage):
 
     def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""
-        from tunesmith.evals.suite import ask
+        from tunesmith.evals.ask import ask
 
         model = open_model(job.inputs[stage])
         found: list[Record] = []

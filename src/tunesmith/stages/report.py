@@ -38,8 +38,8 @@ class Report(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.split import SplitProof
+        from tunesmith.evals.records import read_records
         from tunesmith.evals.report import HeldOutView, ReportData, write_report
-        from tunesmith.evals.suite import read_records
         from tunesmith.stages.run import machine
 
         build = job.inputs[self.data]

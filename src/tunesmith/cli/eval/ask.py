@@ -16,7 +16,7 @@ from rich.table import Table
 from tunesmith.errors import EvalError
 
 if TYPE_CHECKING:
-    from tunesmith.evals.suite import Record
+    from tunesmith.evals.records import Record
 
 
 def ask(
@@ -39,10 +39,10 @@ def ask(
         tunesmith eval diff runs/compared runs/compared --before-model Qwen3-0.6B --after-model my
     """
     from tunesmith.cli.folders import open_folder
+    from tunesmith.evals.ask import ask as ask_model
     from tunesmith.evals.cache import Cache
-    from tunesmith.evals.questions import Suite
-    from tunesmith.evals.suite import ask as ask_model
-    from tunesmith.evals.suite import write_records
+    from tunesmith.evals.records import write_records
+    from tunesmith.evals.suite import Suite
     from tunesmith.models.load import load_model
     from tunesmith.stages import hub
     from tunesmith.stages.training import open_format
@@ -90,7 +90,7 @@ def _figures(records: Sequence[Record], models: Sequence[str]) -> tuple[Table, l
     """A line for each task, metric and model: the rate, how much wordings matter, how far it is from the first
     model."""
     from tunesmith.evals.changes import changes
-    from tunesmith.evals.suite import over_wordings, rate
+    from tunesmith.evals.records import over_wordings, rate
 
     table = Table(
         "task",

@@ -16,7 +16,7 @@ from tunesmith.errors import EvalError
 
 if TYPE_CHECKING:
     from tunesmith.evals.changes import Change
-    from tunesmith.evals.suite import Record
+    from tunesmith.evals.records import Record
 
 
 def diff(
@@ -59,7 +59,7 @@ def diff(
 
 def _answers(path: Path) -> list[Record]:
     """The answers in a file, a stage's folder, or a run's folder."""
-    from tunesmith.evals.suite import read_records
+    from tunesmith.evals.records import read_records
 
     if path.is_file():
         return read_records(path)

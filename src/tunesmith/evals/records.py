@@ -1,0 +1,191 @@
+"""Answers of models as they are kept, and the figures that are made from them.
+
+write_records(path, records)                                  one JSON line each
+scores(records)                                               rates with intervals
+compare(records, "base", "tuned")                             the same questions, before and after
+rescored(records, "options_norm")                             ranked options, compared another way
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.errors import EvalError
+from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.evals.metrics.options import chosen
+from tunesmith.evals.stats import Difference, Interval, interval, paired
+from tunesmith.types import LEVELS, Conversation, Score
+
+TEXT_FORMAT = "text"
+"""The format of questions that continue plain text; they belong to level ``seen``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One model's answer to one question, by one metric."""
+
+    id: str
+    """``<example>@<template>``, the same for every model that is asked."""
+    model: str
+    level: str
+    format: str
+    shots: int
+    metric: str
+    task: str
+    cluster: str
+    template: str
+    language: str
+    group: str
+    """Questions about one fact, in whatever wording or language, are one group."""
+    prompt: str
+    """The question as a person reads it: all turns, but not the examples that were shown before it."""
+    answer: str
+    gold: tuple[str, ...]
+    value: float
+    finished: bool
+    options: tuple[str, ...] = ()
+    likely: tuple[float, ...] = ()
+    """The log-likelihood of each option, its end included; so other ways to compare them need no model."""
+    unasked: tuple[float, ...] = ()
+    """The same without the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same questions."""
+
+    level: str
+    format: str
+    shots: int
+    metric: str
+    before: Interval
+    after: Interval
+    difference: Difference
+
+
+def write_records(path: Path | str, records: Iterable[Record]) -> None:
+    """One JSON line a record."""
+    with Path(path).open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+
+
+def read_records(path: Path | str) -> list[Record]:
+    """The records of a file, or a clear word about the line that is none."""
+    found = []
+    with Path(path).open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                value: dict[str, Any] = json.loads(line)
+                lists = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
+                found.append(Record(**{**value, **lists}))
+            except (ValueError, TypeError, KeyError) as error:
+                raise EvalError(f"{path}:{number}: not a record of an evaluation: {error}") from None
+    return found
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+Key = tuple[str, str, int, str]
+"""Level, format, shots, metric."""
+
+
+def scores(records: Iterable[Record]) -> list[Score]:
+    """A rate with its interval for each model, level, format, number of shots and metric."""
+    found = []
+    by_model: dict[str, list[Record]] = {}
+    for record in records:
+        by_model.setdefault(record.model, []).append(record)
+    for model, mine in by_model.items():
+        for (level, format, shots, metric), rows in by_key(mine).items():
+            got = rate(rows)
+            found.append(Score(model, level, format, shots, metric, got.value, got.low, got.high, got.n))
+    return found
+
+
+def rate(records: Sequence[Record]) -> Interval:
+    """The mean of some records, with its interval."""
+    return interval([r.value for r in records], [r.group for r in records])
+
+
+def compare(records: Iterable[Record], before: str, after: str) -> list[Comparison]:
+    """Two models wherever both were asked; they must have been asked the same."""
+    sides: dict[str, list[Record]] = {before: [], after: []}
+    for record in records:
+        if record.model in sides:
+            sides[record.model].append(record)
+    old, new = by_key(sides[before]), by_key(sides[after])
+    found = []
+    for key in [key for key in new if key in old]:
+        a = {r.id: r for r in old[key]}
+        b = {r.id: r for r in new[key]}
+        if a.keys() != b.keys():
+            odd = sorted(a.keys() ^ b.keys())
+            raise EvalError(
+                f"{before} and {after} were not asked the same questions at {key}: {len(odd)} differ, "
+                f"{odd[0]} for one. Evaluate both on the same rows."
+            )
+        ids = list(a)
+        groups = [a[i].group for i in ids]
+        left, right = [a[i].value for i in ids], [b[i].value for i in ids]
+        difference = paired(left, right, groups)
+        found.append(Comparison(*key, interval(left, groups), interval(right, groups), difference))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How much the wording matters: rates of one wording each, over all wordings."""
+
+    median: float
+    lower: float
+    """A quarter of the wordings does worse than this."""
+    upper: float
+    worst: float
+    best: float
+    wordings: int
+
+
+def over_wordings(records: Sequence[Record]) -> Spread:
+    """Median and quartiles of the rates of single wordings, as T0 reports them."""
+    by: dict[str, list[float]] = {}
+    for record in records:
+        by.setdefault(record.template, []).append(record.value)
+    if not by:
+        raise EvalError("No answers, so there is no spread over wordings.")
+    worst, lower, median, upper, best = np.quantile([float(np.mean(v)) for v in by.values()], [0, 0.25, 0.5, 0.75, 1])
+    return Spread(float(median), float(lower), float(upper), float(worst), float(best), len(by))
+
+
+def by_key(records: Iterable[Record]) -> dict[Key, list[Record]]:
+    """Records by what they measure, levels from the least new to the most."""
+    found: dict[Key, list[Record]] = {}
+    for r in records:
+        found.setdefault((r.level, r.format, r.shots, r.metric), []).append(r)
+    order: dict[str, int] = {level: i for i, level in enumerate(LEVELS)}
+    return dict(sorted(found.items(), key=lambda item: (item[0][1:3], order.get(item[0][0], 9), item[0][3])))
+
+
+def rescored(records: Iterable[Record], metric: str) -> list[Record]:
+    """Records of ranked options, compared another way: ``options_norm``, ``options_byte``, ``options_pmi``."""
+    found = []
+    for record in records:
+        if record.likely:
+            row = Conversation((), answers=record.gold, options=record.options)
+            answer = Answer("", True, record.likely, record.unasked)
+            value = METRICS[metric](answer, row)
+            assert isinstance(value, float)
+            found.append(replace(record, metric=metric, answer=chosen(answer, row, metric), value=value))
+    return found
+
+
+def sureness(record: Record) -> float:
+    """The probability that a model gives to the option it chose, among those it was offered."""
+    p = np.exp(np.array(record.likely) - max(record.likely))
+    return float(p.max() / p.sum())
