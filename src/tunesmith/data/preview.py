@@ -96,13 +96,13 @@ def sample_rows(
     """Some rows of a task, as they would be trained on; a row that cannot be rendered comes with its reason."""
     said = [*found.conversations.get(task.id, ()), *map(_best, found.comparisons.get(task.id, ()))]
     if said:
-        said.sort(key=lambda row: _order(seed, row.id))
+        said.sort(key=lambda row: order(seed, row.id))
         return list(said[:count])
     offered = wordings(task, format)
     if template is not None and format == "instruction":
         offered = (task.template(template),)
     pairs = [(example, wording) for wording in offered for example in found.examples[task.id]]
-    pairs.sort(key=lambda pair: _order(seed, f"{pair[0].id}@{pair[1].id}"))
+    pairs.sort(key=lambda pair: order(seed, f"{pair[0].id}@{pair[1].id}"))
     rows: list[Conversation | SetAside] = []
     for example, wording in pairs[:count]:
         try:
@@ -117,7 +117,8 @@ def page(task: Task, rows: Sequence[Conversation | SetAside]) -> str:
     return templates("tunesmith.data").get_template("sample.html").render(task=task, rows=rows)
 
 
-def _order(seed: int, id: str) -> bytes:
+def order(seed: int, id: str) -> bytes:
+    """Sorts names as the seed draws them, whatever else is there."""
     return blake2b(f"{seed}|{id}".encode(), digest_size=8).digest()
 
 

@@ -10,24 +10,17 @@ and left out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from tunesmith.errors import EvalError, nearest
-from tunesmith.evals.records import Key, Record, by_key
-from tunesmith.evals.stats import Difference, Interval, detectable, holm, interval, paired
+from tunesmith.evals.records import Comparison, Key, Record, by_key, compared
+from tunesmith.evals.stats import detectable, holm
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(Comparison):
     """Two evaluations of the same questions by the same metric."""
 
-    level: str
-    format: str
-    shots: int
-    metric: str
-    before: Interval
-    after: Interval
-    difference: Difference
     p: float
     """The difference's, honest for having looked at all kinds of questions (Holm)."""
     detectable: float
@@ -50,16 +43,14 @@ def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
         pairs = [(a[id], b[id]) for id in a if id in b]
         if not pairs:
             continue
-        groups = [x.group for x, _ in pairs]
-        left, right = [x.value for x, _ in pairs], [y.value for _, y in pairs]
+        figures = compared(key, pairs)
         found.append(
             Change(
-                *key,
-                before=interval(left, groups),
-                after=interval(right, groups),
-                difference=paired(left, right, groups),
+                **{field.name: getattr(figures, field.name) for field in fields(figures)},
                 p=1.0,
-                detectable=detectable(left, right, groups),
+                detectable=detectable(
+                    [x.value for x, _ in pairs], [y.value for _, y in pairs], [x.group for x, _ in pairs]
+                ),
                 gained=tuple((x, y) for x, y in pairs if y.value > x.value),
                 lost=tuple((x, y) for x, y in pairs if y.value < x.value),
                 reworded=sum(x.answer != y.answer and x.value == y.value for x, y in pairs),

@@ -131,12 +131,15 @@ def compare(records: Iterable[Record], before: str, after: str) -> list[Comparis
                 f"{before} and {after} were not asked the same questions at {key}: {len(odd)} differ, "
                 f"{odd[0]} for one. Evaluate both on the same rows."
             )
-        ids = list(a)
-        groups = [a[i].group for i in ids]
-        left, right = [a[i].value for i in ids], [b[i].value for i in ids]
-        difference = paired(left, right, groups)
-        found.append(Comparison(*key, interval(left, groups), interval(right, groups), difference))
+        found.append(compared(key, [(a[i], b[i]) for i in a]))
     return found
+
+
+def compared(key: Key, pairs: Sequence[tuple[Record, Record]]) -> Comparison:
+    """Answers to the same questions, before and after."""
+    groups = [a.group for a, _ in pairs]
+    left, right = [a.value for a, _ in pairs], [b.value for _, b in pairs]
+    return Comparison(*key, interval(left, groups), interval(right, groups), paired(left, right, groups))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunesmith.data import load_tasks, read
+from tunesmith.data.preview import order
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Unrenderable, render
 from tunesmith.errors import EvalError, nearest
@@ -123,7 +123,7 @@ class Suite(BaseModel):
         return sorted(others, key=lambda other: self._order(f"{example.id}|{other.id}"))[:shots]
 
     def _order(self, id: str) -> bytes:
-        return blake2b(f"{self.seed}|{id}".encode(), digest_size=8).digest()
+        return order(self.seed, id)
 
 
 def _problem(error: object) -> str:

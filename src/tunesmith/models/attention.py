@@ -48,6 +48,10 @@ _BLOCK = 256
 """Queries of a long tile are taken this many at a time, with only the keys before their end: half is saved."""
 
 
+_Laid = list[tuple[int, list[list[int]]]]
+"""(size, tiles of documents, by their numbers)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Tiles of one size."""
@@ -71,13 +75,13 @@ class Tiles:
     """[T] for each flat token its slot, counting the slots of all groups one after another."""
 
     @classmethod
-    def of(cls, lengths: NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> Tiles:
+    def of(cls, lengths: NDArray[np.int64], laid: _Laid, device: torch.device, dtype: torch.dtype) -> Tiles:
         """Tiles of documents that lie end to end; masks in the type that the model computes in."""
         starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
         order = np.empty(int(lengths.sum()), dtype=np.int64)
         groups = []
         base = 0
-        for size, tiles in _tiles(lengths):
+        for size, tiles in laid:
             of_slot = np.full((len(tiles), size), -1, dtype=np.int64)
             document = np.full((len(tiles), size), -1, dtype=np.int64)
             for row, tile in enumerate(tiles):
@@ -141,21 +145,25 @@ class Packed:
         n = self._lengths
         if self.positions.is_cuda:
             return int((n**2).sum()), 0
-        laid = [(size, tiles, sum(int(n[i]) for tile in tiles for i in tile)) for size, tiles in _tiles(n)]
+        used = [(size, len(tiles), sum(int(n[i]) for tile in tiles for i in tile)) for size, tiles in self._laid]
         return (
-            sum(len(tiles) * size**2 for size, tiles, _ in laid),
-            sum(size * (len(tiles) * size - used) for size, tiles, used in laid),
+            sum(count * size**2 for size, count, _ in used),
+            sum(size * (count * size - tokens) for size, count, tokens in used),
         )
 
     def tiles(self, dtype: torch.dtype) -> Tiles:
         """The tiles for a model that computes in ``dtype``, made once."""
         if dtype not in self._made:
-            self._made[dtype] = Tiles.of(self._lengths, self.positions.device, dtype)
+            self._made[dtype] = Tiles.of(self._lengths, self._laid, self.positions.device, dtype)
         return self._made[dtype]
 
     def beginning(self, begins: Sequence[int]) -> Packed:
         """The same, with what is learned of each document beginning there."""
         return replace(self, begins=tuple(map(int, begins)))
+
+    @cached_property
+    def _laid(self) -> _Laid:
+        return _tiles(self._lengths)
 
     @property
     def _lengths(self) -> NDArray[np.int64]:
@@ -172,7 +180,7 @@ class Packed:
         return cls(tuple(map(int, lengths)), put[0], put[1], spare)
 
 
-def _tiles(lengths: NDArray[np.int64]) -> list[tuple[int, list[list[int]]]]:
+def _tiles(lengths: NDArray[np.int64]) -> _Laid:
     """(size, tiles of documents): the short ones fitted together longest first, the others by size."""
     short: list[list[int]] = []
     by_size: dict[int, list[list[int]]] = {}

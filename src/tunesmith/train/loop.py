@@ -169,7 +169,7 @@ def train(
                 batches = [goal.batch([part], sources, ranks.device) for part in parts]
                 # All ranks of a divided model compute together, as often as each other, also who has nothing to do.
                 missing = passes - len(batches) if weights.divided else 0
-                spare = [goal.batch(rows[:1], sources, ranks.device)] * missing
+                spare = [goal.batch(rows[:1], sources, ranks.device)] * missing if missing else []
                 try:
                     with ranks_lost_are_told():
                         done = accumulate(policy, goal, batches, weights, idle=spare)

@@ -45,6 +45,7 @@ def ask(
     from tunesmith.evals.suite import Suite
     from tunesmith.models.load import load_model
     from tunesmith.stages import hub
+    from tunesmith.stages.evaluate import ANSWERS
     from tunesmith.stages.training import open_format
 
     orders = Suite.load(suite)
@@ -74,7 +75,7 @@ def ask(
                 )  # fmt: skip
             if known.known:
                 console.print(f"[dim]{name}: {known.known:,} of {known.known + known.asked:,} answers were known[/]")
-    write_records(out / "answers.jsonl", records)
+    write_records(out / ANSWERS, records)
     table, figures = _figures(records, list(folders))
     about = {"suite": orders.model_dump(), "models": {name: str(folder) for name, folder in folders.items()}}
     (out / "figures.json").write_text(json.dumps({**about, "figures": figures}, ensure_ascii=False, indent=1) + "\n")

@@ -60,13 +60,14 @@ def diff(
 def _answers(path: Path) -> list[Record]:
     """The answers in a file, a stage's folder, or a run's folder."""
     from tunesmith.evals.records import read_records
+    from tunesmith.stages.evaluate import ANSWERS
 
     if path.is_file():
         return read_records(path)
-    files = [path / "answers.jsonl", *sorted(path.glob("*/answers.jsonl"))] if path.is_dir() else []
+    files = [path / ANSWERS, *sorted(path.glob(f"*/{ANSWERS}"))] if path.is_dir() else []
     files = [file for file in files if file.exists()]
     if len(files) != 1:
-        what = "no answers.jsonl" if not files else f"{len(files)} files of answers: {', '.join(map(str, files))}"
+        what = f"no {ANSWERS}" if not files else f"{len(files)} files of answers: {', '.join(map(str, files))}"
         raise EvalError(f"{path} holds {what}. Wanted a run that was evaluated, or the file itself.")
     return read_records(files[0])
 

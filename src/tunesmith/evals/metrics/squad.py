@@ -17,9 +17,14 @@ _MARKS = re.compile(rf"[{re.escape(string.punctuation)}]")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
+def unmarked(text: str) -> str:
+    """A text in small letters, without punctuation."""
+    return _MARKS.sub("", text.lower())
+
+
 def plainly(text: str) -> str:
     """A text as SQuAD compares it."""
-    return " ".join(_ARTICLES.sub(" ", _MARKS.sub("", text.lower())).split())
+    return " ".join(_ARTICLES.sub(" ", unmarked(text)).split())
 
 
 def _words(text: str, language: str) -> list[str]:

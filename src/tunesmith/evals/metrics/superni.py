@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import string
-
 from tunesmith.evals.metrics.metric import METRICS, Answer
+from tunesmith.evals.metrics.squad import unmarked
 from tunesmith.types import Conversation
-
-_MARKS = re.compile(rf"[{re.escape(string.punctuation)}]")
 
 
 def _plainly(text: str) -> str:
-    return " ".join(_MARKS.sub("", text.lower()).split())
+    return " ".join(unmarked(text).split())
 
 
 @METRICS.add("superni_exact")
