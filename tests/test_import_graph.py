@@ -16,20 +16,22 @@ ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "registry": {"errors"},
+    "document": {"errors"},  # YAML that a person writes
     "pages": set(),  # style and plots of any page
     "data": GROUND | {"pages"},  # does not know chat: a conversation is not yet tokens
     "chat": GROUND,  # does not know data: any messages will do
     "plan": GROUND,  # lengths, not texts
     "models": GROUND,
     "train": GROUND | {"plan", "models"},  # never sees text
-    "evals": GROUND | {"data", "chat", "models", "pages"},
+    "evals": GROUND | {"document", "data", "chat", "models", "pages"},
     "serve": GROUND | {"chat", "models"},
     "label": GROUND,
     "littleworld": GROUND | {"data"},
-    "recipe": GROUND | {"stages", "data"},
+    "ablation": GROUND | {"document", "recipe", "stages"},
+    "recipe": GROUND | {"document", "stages", "data"},
     "stages": GROUND | {"recipe", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
     "cli": GROUND
-    | {"recipe", "stages", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
+    | {"ablation", "document", "recipe", "stages", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
 }
 
 

@@ -127,7 +127,7 @@ def test_overrides_win_and_are_checked() -> None:
     assert isinstance(b, Join) and isinstance(a, Make)
     assert (found.seed, b.steps, a.style.case) == (5, 7, "upper")
     assert problems(GOOD, b__stepps=7) == ["my.yaml:5: stages.b.stepps: unknown key; did you mean 'steps'?"]
-    assert problems(GOOD, tune__steps=7) == ["my.yaml:1: --set tune.steps: there is no stage 'tune'; known: a, b"]
+    assert problems(GOOD, tune__steps=7) == ["my.yaml:1: tune.steps: there is no stage 'tune'; known: a, b"]
 
 
 def test_find_names_the_built_in_recipes() -> None:

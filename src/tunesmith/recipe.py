@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
+from tunesmith.document import Document, Problem, Where, check, near
 from tunesmith.errors import RecipeError, nearest
 from tunesmith.stages import hub
 from tunesmith.stages.stage import KINDS, From, Settings, Stage
-
-Where = tuple[str | int, ...]
-"""A place in the file, from the top: ``("stages", "tune", "optimizer", "peak")``."""
 
 BUILT_IN = Path(__file__).parent / "recipes"
 """The recipes that the package carries; ``tunesmith quickstart`` runs one of them."""
@@ -91,7 +88,7 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
     for key, new in (overrides or {}).items():
         problems += _override(value, key, new)
 
-    top = _check(_Top, value, ())
+    top = check(_Top, value, ())
     problems += top.problems
     stages: dict[str, Stage] = {}
     raw = value.get("stages")
@@ -105,10 +102,10 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
     result = value.get("result") or ""
     trained = [id for id, stage in stages.items() if stage.gives_model]
     if result and isinstance(result, str) and result not in trained and not problems:
-        problems.append(Problem(("result",), f"{result!r} is not a training stage" + _near(result, trained)))
+        problems.append(Problem(("result",), f"{result!r} is not a training stage" + near(result, trained)))
     if problems:
         raise RecipeError(document.report(problems))
-    assert isinstance(top.value, _Top)
+    assert top.value is not None
     return Recipe(
         name=top.value.name,
         seed=top.value.seed,
@@ -149,120 +146,7 @@ def schema() -> dict[str, Any]:
     return out
 
 
-# -- YAML with lines ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, and where."""
-
-    where: Where
-    what: str
-
-
-@dataclass(frozen=True)
-class Document:
-    """A YAML file as plain values, with the line on which each of them stands."""
-
-    value: Any
-    lines: Mapping[Where, int]
-    file: str
-    problems: tuple[Problem, ...] = ()
-
-    @classmethod
-    def read(cls, text: str, file: str) -> Document:
-        lines: dict[Where, int] = {(): 1}
-        problems: list[Problem] = []
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return cls(None, lines, file, (Problem((), "the file is empty"),))
-            _walk(node, (), lines, problems, set())
-            value = None if problems else loader.construct_document(node)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            lines[("",)] = (mark.line + 1) if mark else 1
-            what = f"this is not YAML: {error.problem or error.context}"
-            return cls(None, lines, file, (Problem(("",), what),))
-        except yaml.YAMLError as error:
-            return cls(None, lines, file, (Problem((), f"this is not YAML: {error}"),))
-        finally:
-            loader.dispose()
-        return cls(value, lines, file, tuple(problems))
-
-    def line(self, where: Where) -> int:
-        """The line of a place, or of the nearest thing around it that is in the file."""
-        for end in range(len(where), -1, -1):
-            if where[:end] in self.lines:
-                return self.lines[where[:end]]
-        return 1
-
-    def report(self, problems: list[Problem]) -> str:
-        """All problems in the order of the file, a line each."""
-        ordered = sorted(problems, key=lambda problem: self.line(problem.where))
-        rows = [f"{self.file}:{self.line(p.where)}: {_dotted(p.where)}{p.what}" for p in ordered]
-        count = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
-        return "\n".join([f"{count} in {self.file}", *rows])
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which also reads ``1e-3`` as the number that everyone means (YAML 1.2)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9_]+|[0-9][0-9_]*\.?)(?:[eE][-+]?[0-9]+)$|^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)$"
-        r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
-)
-
-
-def _walk(node: yaml.Node, where: Where, lines: dict[Where, int], problems: list[Problem], above: set[int]) -> None:
-    """Note the line of everything below a node; find duplicate keys and aliases that contain themselves."""
-    lines.setdefault(where, node.start_mark.line + 1)
-    if id(node) in above:
-        problems.append(Problem(where, "an alias that contains itself"))
-        return
-    above = above | {id(node)}
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, item in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                problems.append(Problem(where, f"the key on line {line} is not a plain name"))
-                continue
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            inner = (*where, key.value)
-            if key.value in seen:
-                lines[(*inner, "")] = line
-                problems.append(Problem((*inner, ""), f"this key is given twice; first on line {seen[key.value]}"))
-                continue
-            seen[key.value] = line
-            lines[inner] = line
-            _walk(item, inner, lines, problems, above)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, item in enumerate(node.value):
-            _walk(item, (*where, i), lines, problems, above)
-
-
-def _dotted(where: Where) -> str:
-    text = ""
-    for part in where:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text and part else str(part)
-    return f"{text}: " if text else ""
-
-
 # -- checking ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Checked:
-    value: BaseModel | None = None
-    problems: list[Problem] = field(default_factory=list)
 
 
 def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
@@ -275,12 +159,10 @@ def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
     if kind is None:
         return None, [Problem(where, f"'kind' is missing, wanted one of {', '.join(KINDS)}")]
     if not isinstance(kind, str) or kind not in KINDS:
-        what = f"stage kind {kind!r} is not known{_near(str(kind), list(KINDS))}"
+        what = f"stage kind {kind!r} is not known{near(str(kind), list(KINDS))}"
         return None, [Problem((*where, "kind"), what)]
-    checked = _check(KINDS[kind], settings, where)
-    stage = checked.value
-    assert stage is None or isinstance(stage, Stage)
-    return stage, checked.problems
+    checked = check(KINDS[kind], settings, where)
+    return checked.value, checked.problems
 
 
 def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Problem]:
@@ -289,7 +171,7 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
     settings = raw[id]
     earlier = {name: _kind(raw[name]) for name in list(raw)[: list(raw).index(id)]}
     problems = []
-    for where, name, wanted in _marked(kind, settings):
+    for where, name, wanted in marked(kind, settings):
         place = ("stages", id, *where)
         if name in earlier:
             found = earlier[name]
@@ -311,7 +193,7 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
             fitting = [other for other, found in earlier.items() if found in wanted.kinds]
             also = ", a folder with a model or hub:owner/model" if wanted.folder else ""
             what = f"there is no stage {name!r}, wanted the id of a {' or '.join(wanted.kinds)} stage{also}"
-            problems.append(Problem(place, what + _near(name, fitting)))
+            problems.append(Problem(place, what + near(name, fitting)))
     return problems
 
 
@@ -322,10 +204,11 @@ def _kind(settings: Any) -> str | None:
 
 def references(stage: Stage) -> Iterator[tuple[Where, str, From]]:
     """Every reference of a stage to another one: where it stands, the name, and what is wanted."""
-    return _marked(type(stage), {key: getattr(stage, key) for key in type(stage).model_fields})
+    return marked(type(stage), {key: getattr(stage, key) for key in type(stage).model_fields})
 
 
-def _marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Where, str, From]]:
+def marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Where, str, From]]:
+    """The same of settings that are not checked yet."""
     for key, info in kind.model_fields.items():
         wanted = next((mark for mark in info.metadata if isinstance(mark, From)), None)
         value = settings.get(key)
@@ -341,72 +224,6 @@ def _marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Wh
         yield from ((where, item, wanted) for where, item in items if isinstance(item, str))
 
 
-def _check(model: type[BaseModel], value: Any, where: Where) -> _Checked:
-    """Validate, and say every problem in our words."""
-    try:
-        return _Checked(model.model_validate(value))
-    except ValidationError as error:
-        return _Checked(None, [_problem(model, dict(one), where) for one in error.errors()])
-
-
-def _problem(model: type[BaseModel], error: dict[str, Any], where: Where) -> Problem:
-    loc: Where = tuple(part for part in error["loc"] if part != "[key]")
-    place = (*where, *loc)
-    found = error.get("input")
-    match error["type"]:
-        case "extra_forbidden":
-            known = _fields(model, loc[:-1])
-            return Problem(place, "unknown key" + _near(str(loc[-1]), known))
-        case "missing":
-            holder = _model_at(model, loc[:-1])
-            info = holder.model_fields.get(str(loc[-1])) if holder else None
-            why = f" ({info.description})" if info and info.description else ""
-            return Problem(place, f"this key is missing{why}")
-        case "literal_error":
-            wanted = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
-            return Problem(place, f"found {found!r}" + _near(str(found), wanted))
-        case _:
-            text = error["msg"].removeprefix("Value error, ")
-            text = text.replace("Input should be", "wanted").replace("String should", "the text should")
-            return Problem(place, f"found {found!r}, {text[0].lower() + text[1:]}")
-
-
-def _near(name: str, known: list[str]) -> str:
-    close = nearest(name, known)
-    if close:
-        return f"; did you mean {close!r}?"
-    return f"; known: {', '.join(known)}" if known else ""
-
-
-def _fields(model: type[BaseModel], loc: Where) -> list[str]:
-    holder = _model_at(model, loc)
-    return list(holder.model_fields) if holder else []
-
-
-def _model_at(model: type[BaseModel], loc: Where) -> type[BaseModel] | None:
-    """The settings class that the keys at ``loc`` belong to, looking through optional, list and dict."""
-    here: Any = model
-    for part in loc:
-        inside = _unwrap(here)
-        if isinstance(inside, type) and issubclass(inside, BaseModel):
-            info = inside.model_fields.get(str(part))
-            here = info.annotation if info else None
-        elif get_origin(inside) in (list, tuple, dict):
-            here = get_args(inside)[-1] if get_origin(inside) is dict else get_args(inside)[0]
-        if here is None:
-            return None
-    inside = _unwrap(here)
-    return inside if isinstance(inside, type) and issubclass(inside, BaseModel) else None
-
-
-def _unwrap(kind: Any) -> Any:
-    """``X | None`` is ``X``."""
-    args = [arg for arg in get_args(kind) if arg is not type(None)]
-    if len(args) == 1 and get_origin(kind) not in (list, tuple, dict):
-        return args[0]
-    return kind
-
-
 def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
     """Put ``stage.key=value`` of the command line where it belongs: a stage's key, or one at the top."""
     parts = key.split(".")
@@ -416,7 +233,7 @@ def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
     for i, part in enumerate(parts[:-1]):
         if not isinstance(here.get(part), dict):
             if i == 1 and parts[0] == "stages":
-                return [Problem((), f"--set {key}: there is no stage {part!r}" + _near(part, list(here)))]
+                return [Problem((), f"{key}: there is no stage {part!r}" + near(part, list(here)))]
             here[part] = {}
         here = here[part]
     here[parts[-1]] = new

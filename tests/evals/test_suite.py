@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tunesmith.chat import ChatFormat
 from tunesmith.cli import app
-from tunesmith.errors import EvalError, TunesmithError
+from tunesmith.errors import EvalError, RecipeError, TunesmithError
 from tunesmith.evals.records import read_records
 from tunesmith.evals.suite import Suite
 from tunesmith.models.load import load_model
@@ -99,11 +99,11 @@ def test_rows_in_words_are_asked_as_they_are(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("suite: x\ntasks: [a]\nshot: [0]\n", "shot: there is no such key. Did you mean 'shots'?"),
-        ("suite: x\n", "tasks: field required"),
-        ("suite: x\ntasks: [a]\nrows: 0\n", "rows: input should be greater"),
-        ("- a\n", "wanted keys such as"),
-        ("suite: [\n", "cannot be read as a suite"),
+        ("suite: x\ntasks: [a]\nshot: [0]\n", "suite.yaml:3: shot: unknown key; did you mean 'shots'?"),
+        ("suite: x\n", "tasks: this key is missing"),
+        ("suite: x\ntasks: [a]\nrows: 0\n", "suite.yaml:3: rows: found 0, wanted greater"),
+        ("- a\n", "a suite is a mapping with the keys suite, tasks"),
+        ("suite: [\n", "this is not YAML"),
         ("suite: x\ntasks: [capital.en.yaml]\nshots: [20]\n", "too few to show 20"),
     ],
 )
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_told(folder: Path, text: str, said: str) -> None:
     with pytest.raises(TunesmithError) as error:
         suite(folder, text=text).questions()
     assert said in str(error.value)
-    with pytest.raises(EvalError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="cannot be read"):
         Suite.load(folder / "none.yaml")
 
 

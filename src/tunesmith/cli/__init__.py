@@ -1,6 +1,6 @@
 """The command line: one file a verb, nothing heavy imported before a verb needs it.
 
-    tunesmith quickstart | run | train | eval | data | show | chat | doctor
+    tunesmith quickstart | run | train | eval | ablate | data | show | chat | doctor
 
 A verb reads its arguments, calls the package, prints; it computes nothing that a program could not have as well.
 A ``TunesmithError`` is printed as one message and ends with exit code 1; ``--debug`` shows the traceback as well.
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import typer
 
 from tunesmith import __version__
-from tunesmith.cli import chat, data, doctor, eval, export, launch, quickstart, run, show, train
+from tunesmith.cli import ablate, chat, data, doctor, eval, export, launch, quickstart, run, show, train
 from tunesmith.errors import TunesmithError
 
 app = typer.Typer(
@@ -53,6 +53,7 @@ app.command(rich_help_panel="Recipes")(run.run)
 app.command(rich_help_panel="Recipes")(train.train)
 app.command(rich_help_panel="Recipes", context_settings={"ignore_unknown_options": True})(launch.launch)
 app.add_typer(eval.app, name="eval", rich_help_panel="Recipes")
+app.command(rich_help_panel="Recipes")(ablate.ablate)
 app.command(rich_help_panel="Recipes")(export.export)
 app.add_typer(data.app, name="data", rich_help_panel="Look")
 app.command(rich_help_panel="Look")(show.show)

@@ -24,6 +24,14 @@ from tunesmith.types import LEVELS, Conversation, Score
 
 TEXT_FORMAT = "text"
 """The format of questions that continue plain text; they belong to level ``seen``."""
+LEVEL_NAMES = {
+    "seen": ("Seen", "questions it was trained on"),
+    "wording": ("New wordings", "known tasks and facts, asked in words it never saw"),
+    "instance": ("New instances", "known tasks, about facts held out in every language"),
+    "task": ("New tasks", "tasks never trained on, in a cluster that was"),
+    "cluster": ("New clusters", "no task of the whole cluster was trained on"),
+}
+"""How levels are called, and what they mean."""
 
 
 @dataclass(frozen=True, slots=True)

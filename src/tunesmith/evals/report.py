@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import EvalError
 from tunesmith.evals.mask import Drawn, mask_fragment
-from tunesmith.evals.records import TEXT_FORMAT, Comparison, Record, compare, rate, scores
+from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, compare, rate, scores
 from tunesmith.evals.stats import Interval
 from tunesmith.pages import plot, templates
 from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
@@ -30,13 +30,6 @@ from tunesmith.types import LEVELS
 if TYPE_CHECKING:
     from tunesmith.data.split import SplitProof
 
-LEVEL_NAMES = {
-    "seen": ("Seen", "questions it was trained on"),
-    "wording": ("New wordings", "known tasks and facts, asked in words it never saw"),
-    "instance": ("New instances", "known tasks, about facts held out in every language"),
-    "task": ("New tasks", "tasks never trained on, in a cluster that was"),
-    "cluster": ("New clusters", "no task of the whole cluster was trained on"),
-}
 FORMAT_NAMES = {
     "none": ("No instruction", "the bare input"),
     "name": ("Data-set name", "the input after the name of its set"),

@@ -141,6 +141,37 @@ def paired(
     return Difference(value, low, high, mcnemar(better, worse), better, worse, len(d), count)
 
 
+def crossed(values: ArrayLike, groups: Sequence[Hashable], runs: Sequence[Hashable]) -> tuple[Interval, float]:
+    """The mean of any values of several runs on questions in groups, and the two-sided p of its being 0.
+
+    Both are drawn by luck: another seed trains another model, and other questions might have been asked. So answers of
+    one run go together, and answers about one fact, in whatever run (two-way clustering; Cameron, Gelbach and
+    Miller 2011). The t quantile is that of the fewer of the two.
+    """
+    from scipy.special import stdtr
+
+    x, g, many_groups = _groups(values, groups)
+    _, r, many_runs = _groups(values, runs)
+    n = len(x)
+    if n == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0, 0), 1.0
+    value = float(x.mean())
+    if many_runs < 2 or many_groups < 2:
+        return Interval(value, float("-inf"), float("inf"), n, many_groups), 1.0
+    cell = np.unique(r * many_groups + g, return_inverse=True)[1]
+
+    def spread(of: NDArray[np.int64], count: int) -> float:
+        return count / (count - 1) * float((np.bincount(of, x - value, count) ** 2).sum()) / n**2
+
+    by_group, by_run = spread(g, many_groups), spread(r, many_runs)
+    both = by_group + by_run - spread(cell, int(cell.max()) + 1)
+    error = float(np.sqrt(max(both, by_group, by_run)))
+    freedom = min(many_runs, many_groups) - 1
+    reach = _quantile(freedom) * error
+    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else float(value == 0)
+    return Interval(value, value - reach, value + reach, n, many_groups), p
+
+
 def mcnemar(better: int, worse: int) -> float:
     """Two-sided exact p of a split of ``better`` against ``worse``, were both equally likely."""
     from scipy.stats import binomtest  # heavy, and only needed here

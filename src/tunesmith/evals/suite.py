@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from tunesmith import document
 from tunesmith.data import load_tasks, read
 from tunesmith.data.preview import order
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Unrenderable, render
-from tunesmith.errors import EvalError, nearest
+from tunesmith.errors import EvalError
 from tunesmith.evals.metrics import METRICS
 from tunesmith.types import Conversation, Example, SetAside
 
@@ -60,17 +60,7 @@ class Suite(BaseModel):
     @classmethod
     def load(cls, path: Path | str) -> Suite:
         """Read and check a file; paths of tasks are meant from its folder."""
-        path = Path(path)
-        try:
-            value = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise EvalError(f"{path} cannot be read as a suite: {' '.join(str(error).split())}") from None
-        if not isinstance(value, dict):
-            raise EvalError(f"{path} is no suite: wanted keys such as `suite` and `tasks`.")
-        try:
-            suite = cls.model_validate(value)
-        except ValidationError as error:
-            raise EvalError(f"{path} is no suite:\n" + "\n".join(_problem(e) for e in error.errors())) from None
+        path, suite = Path(path), document.load(cls, path, "a suite")
         places = [str(place if (place := Path(t).expanduser()).is_absolute() else path.parent / t) for t in suite.tasks]
         return suite.model_copy(update={"tasks": places})
 
@@ -124,12 +114,3 @@ class Suite(BaseModel):
 
     def _order(self, id: str) -> bytes:
         return order(self.seed, id)
-
-
-def _problem(error: object) -> str:
-    assert isinstance(error, dict)
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        close = nearest(where, Suite.model_fields)
-        return f"  {where}: there is no such key." + (f" Did you mean {close!r}?" if close else "")
-    return f"  {where}: {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -78,6 +78,12 @@ class Build(Stage):
         ge=1,
         description="Templates that each example is trained in, drawn by the seed; all, if not given.",
     )
+    clusters: int | None = Field(
+        default=None,
+        ge=1,
+        description="Train on so many clusters, drawn by the seed; a smaller draw is part of a larger.",
+    )
+    templates: int | None = Field(default=None, ge=1, description="Train on so many templates of each task; likewise.")
     few_shot: FewShotRows | None = Field(
         default=None,
         description="Show answered examples in a share of the training rows, as in {share: 0.2, shots: 2}.",
@@ -156,6 +162,8 @@ class Build(Stage):
                 seed=job.seed,
                 format=format,
                 per_level=self.per_level,
+                clusters=self.clusters,
+                templates_per_task=self.templates,
                 shots=self.shots if format == "instruction" else [0],
                 wordings=self.wordings,
                 few_shot=self.few_shot.wish() if self.few_shot else None,

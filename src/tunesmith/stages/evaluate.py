@@ -33,7 +33,9 @@ class Evaluate(Stage):
     """Ask models what was held out."""
 
     data: Annotated[str, From(("build",))] = Field(description="The build stage whose held-out questions are asked.")
-    base: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(description="The model before tuning.")
+    base: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(
+        default="", description="The model before tuning; left out, the tuned one is asked alone."
+    )
     tuned: Annotated[str, From(("sft",), folder=True)] = Field(description="The model after tuning.")
     ablation: Annotated[dict[str, str], From(("sft",), folder=True)] = Field(
         default_factory=dict,
@@ -54,6 +56,8 @@ class Evaluate(Stage):
         fmt = training.open_format(training.model_folder(job.inputs[self.tuned]))
         records: list[Record] = []
         for name, stage in (("base", self.base), ("tuned", self.tuned)):
+            if not stage:
+                continue
             model = open_model(job.inputs[stage])
             # A base that knows nothing of the format's control tokens is asked in that format all the same.
             rows_of_model: Any = model.get_input_embeddings()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import yaml
 from pydantic import Field
 
+from tunesmith.errors import EvalError
 from tunesmith.stages import rows, training
 from tunesmith.stages.evaluate import ANSWERS, Evaluate
 from tunesmith.stages.stage import KINDS, From, Job, Stage
@@ -45,6 +46,8 @@ class Report(Stage):
         build = job.inputs[self.data]
         asked = job.stages[self.scores]
         assert isinstance(asked, Evaluate)
+        if not asked.base:
+            raise EvalError(f"The report compares a model with its base; {self.scores!r} names no `base`.")
         proof = f"{self.data}/proof.instruction.json"
         data = ReportData(
             title=self.title,

@@ -1,0 +1,189 @@
+"""An ablation: a recipe run at several points, each with several seeds, to see what makes the difference.
+
+    ablation: clusters                      the output goes to runs/clusters
+    question: Do more clusters of tasks carry further?
+    recipe: small                           a file beside this one, or a built-in recipe
+    points:
+      1: {build.clusters: 1}                what is set at each point; numbers make a curve
+      4: {build.clusters: 4}
+      all: {}
+    against: 1                              the point that all others are compared with
+
+``recipe_of`` makes one recipe of all points: stages that a point's settings touch, and all that read them, are there
+once for each point (``tune--4``), the others once for all. So what points share is trained once for each seed, and
+finished points are not run again, also when points are added later.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field
+
+from tunesmith import document, recipe
+from tunesmith.document import near
+from tunesmith.errors import RecipeError, nearest
+from tunesmith.recipe import Recipe
+from tunesmith.stages.stage import KINDS, Settings
+from tunesmith.types import Level
+
+BUILT_IN = recipe.BUILT_IN / "ablations"
+"""The ablations that the package carries: ``tunesmith ablate clusters``."""
+
+
+def _texts(value: Any) -> Any:
+    """Names may look like numbers: ``4: {...}``."""
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+class Ablation(Settings):
+    """What is varied. A key that is not here is an error."""
+
+    ablation: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>.")
+    question: str = Field(min_length=1, description="What is to be found out, for the page.")
+    recipe: str = Field(description="A recipe file, from this file's folder, or the name of a built-in one.")
+    points: Annotated[dict[str, dict[str, Any]], BeforeValidator(_texts)] = Field(
+        min_length=2, description="Point -> settings of the recipe's stages, as in {tune.format: none}."
+    )
+    against: Annotated[str, BeforeValidator(str)] = Field(
+        default="", description="The point that the others are compared with. Default: the first."
+    )
+    axis: str = Field(default="", description="What the numbers of the points count, for the plot.")
+    level: Level = Field(default="cluster", description="The level that the verdict is about.")
+    metric: str = Field(default="exact_match", description="The metric that it is about.")
+    shots: int | None = Field(default=None, description="The number of examples shown; left out, the fewest asked.")
+    seeds: list[int] = Field(default=[1, 2, 3, 4, 5], min_length=1, description="Each point is run with all of these.")
+
+    @classmethod
+    def load(cls, name: Path | str) -> Ablation:
+        """Read and check a file, or a built-in one; the recipe is checked at each point."""
+        path = _find(str(name))
+        found = document.load(cls, path, "an ablation")
+        beside = path.parent / found.recipe
+        found = found.model_copy(
+            update={"recipe": str(beside) if beside.is_file() else found.recipe, "against": found.first}
+        )
+        problems = []
+        if found.against not in found.points:
+            problems.append(f"against: there is no point {found.against!r}{near(found.against, list(found.points))}")
+        if len({_slug(point) for point in found.points}) < len(found.points):
+            problems.append("points: two names differ in signs alone")
+        if len(set(found.seeds)) < len(found.seeds):
+            problems.append(f"seeds: {found.seeds} names one twice")
+        if problems:
+            raise RecipeError("\n".join([f"{path}:", *problems]))
+        for point, settings in found.points.items():
+            try:
+                recipe.load(found.recipe, settings)
+            except RecipeError as error:
+                raise RecipeError(f"{path}: point {point!r}: {error}") from None
+        found.recipe_of(found.seeds[0])
+        return found
+
+    @property
+    def first(self) -> str:
+        """The point that the others are compared with."""
+        return self.against or next(iter(self.points))
+
+    @property
+    def numbers(self) -> dict[str, float] | None:
+        """The points as numbers, if all of them are; then they make a curve."""
+        try:
+            return {point: float(point) for point in self.points}
+        except ValueError:
+            return None
+
+    def recipe_of(self, seed: int) -> Recipe:
+        """One recipe of all points, up to what asks the models."""
+        text = recipe.find(self.recipe).read_text(encoding="utf-8")
+        value: dict[str, Any] = document.Document.read(text, self.recipe).value
+        stages: dict[str, dict[str, Any]] = value["stages"]
+        asking = [id for id, stage in stages.items() if stage["kind"] == "eval"]
+        if len(asking) != 1:
+            raise RecipeError(
+                f"{self.recipe} has {len(asking)} stages of kind eval; an ablation needs one, to measure by."
+            )
+        made: dict[str, dict[str, Any]] = {}
+        for point, settings in self.points.items():
+            renamed: dict[str, str] = {}
+            for id in _needed(stages, asking[0]):
+                own = {key.partition(".")[2]: new for key, new in settings.items() if key.partition(".")[0] == id}
+                stage = copy.deepcopy(stages[id])
+                for where, name in _references(stage):
+                    if name in renamed:
+                        _put(stage, where, renamed[name])
+                        own.setdefault("", None)
+                for key, new in own.items():
+                    if key:
+                        _put(stage, tuple(key.split(".")), copy.deepcopy(new))
+                if own:
+                    renamed[id] = f"{id}--{_slug(point)}"
+                made.setdefault(renamed.get(id, id), stage)
+        whole = {"name": self.ablation, "seed": seed, "stages": made}
+        return recipe.parse(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), f"{self.ablation}, all points")
+
+    def answers(self, recipe: Recipe) -> dict[str, str]:
+        """Point -> the stage of a recipe of all points that asks its model."""
+        asking = [id for id, stage in recipe.stages.items() if stage.kind == "eval"]
+        plain = next((id for id in asking if "--" not in id), "")
+        found = {point: next((id for id in asking if id.endswith(f"--{_slug(point)}")), plain) for point in self.points}
+        assert all(found.values())
+        return found
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An ablation that the package carries."""
+
+    name: str
+    question: str
+
+
+def built_in() -> list[_Known]:
+    """The ablations that the package carries."""
+    files = sorted(BUILT_IN.glob("*.yaml"))
+    return [
+        _Known(file.stem, document.Document.read(file.read_text(encoding="utf-8"), file.name).value["question"])
+        for file in files
+    ]
+
+
+def _find(name: str) -> Path:
+    path, shipped = Path(name), BUILT_IN / f"{name.removesuffix('.yaml')}.yaml"
+    if path.is_file():
+        return path
+    if shipped.is_file():
+        return shipped
+    names = [known.name for known in built_in()]
+    close = nearest(name, names)
+    hint = f" Did you mean {close!r}?" if close else ""
+    raise RecipeError(f"There is no ablation {name!r}.{hint} Give a YAML file, or one of: {', '.join(names)}.")
+
+
+def _slug(point: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", point)
+
+
+def _needed(stages: Mapping[str, Mapping[str, Any]], last: str) -> list[str]:
+    """A stage and all that it reads, in order."""
+    wanted = {last}
+    for id in reversed(list(stages)):
+        if id in wanted:
+            wanted |= {name for _, name in _references(stages[id])} & set(stages)
+    return [id for id in stages if id in wanted]
+
+
+def _references(stage: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    return ((where, name) for where, name, _ in recipe.marked(KINDS[stage["kind"]], stage))
+
+
+def _put(settings: Any, where: tuple[str | int, ...], new: Any) -> None:
+    for part in where[:-1]:
+        settings = settings.setdefault(part, {}) if isinstance(settings, dict) else settings[part]
+    settings[where[-1]] = new
