@@ -31,7 +31,21 @@ ALLOWED: dict[str, set[str]] = {
     "recipe": GROUND | {"document", "stages", "data"},
     "stages": GROUND | {"recipe", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
     "cli": GROUND
-    | {"ablation", "document", "recipe", "stages", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
+    | {
+        "ablation",
+        "document",
+        "recipe",
+        "stages",
+        "data",
+        "chat",
+        "plan",
+        "models",
+        "train",
+        "evals",
+        "serve",
+        "label",
+        "littleworld",
+    },
 }
 
 

@@ -10,8 +10,9 @@
     against: 1                              the point that all others are compared with
 
 ``recipe_of`` makes one recipe of all points: stages that a point's settings touch, and all that read them, are there
-once for each point (``tune--4``), the others once for all. So what points share is trained once for each seed, and
-finished points are not run again, also when points are added later.
+once for each point (``tune--clusters-4``), the others once for all. Its stages stand in ``runs/<recipe>/seed_<n>``, so
+what points share, also those of several ablations, is trained once for each seed; and finished points are not run
+again, also when points are added later.
 """
 
 from __future__ import annotations
@@ -123,16 +124,19 @@ class Ablation(Settings):
                     if key:
                         _put(stage, tuple(key.split(".")), copy.deepcopy(new))
                 if own:
-                    renamed[id] = f"{id}--{_slug(point)}"
+                    renamed[id] = f"{id}--{self._ending(point)}"
                 made.setdefault(renamed.get(id, id), stage)
-        whole = {"name": self.ablation, "seed": seed, "stages": made}
+        whole = {"name": value["name"], "seed": seed, "stages": made}
         return recipe.parse(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), f"{self.ablation}, all points")
+
+    def _ending(self, point: str) -> str:
+        return f"{_slug(self.ablation)}-{_slug(point)}"
 
     def answers(self, recipe: Recipe) -> dict[str, str]:
         """Point -> the stage of a recipe of all points that asks its model."""
         asking = [id for id, stage in recipe.stages.items() if stage.kind == "eval"]
         plain = next((id for id in asking if "--" not in id), "")
-        found = {point: next((id for id in asking if id.endswith(f"--{_slug(point)}")), plain) for point in self.points}
+        found = {p: next((id for id in asking if id.endswith(f"--{self._ending(p)}")), plain) for p in self.points}
         assert all(found.values())
         return found
 

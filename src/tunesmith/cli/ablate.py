@@ -53,12 +53,14 @@ def ablate(
     plan = Ablation.load(ablation)
     used = plan.seeds[:seeds]
     folder = out or Path("runs") / plan.ablation
+    folder.mkdir(parents=True, exist_ok=True)
     console.print(f"[bold]{plan.ablation}[/] {plan.question}", highlight=False)
     recipes = {seed: plan.recipe_of(seed) for seed in used}
+    places = {seed: folder.parent / recipe.name / f"seed_{seed}" for seed, recipe in recipes.items()}
     if check:
         table = Table("seed", "stages", "to run", box=None)
         for seed, recipe in recipes.items():
-            states = runner.outlook(recipe, folder=folder / f"seed_{seed}")
+            states = runner.outlook(recipe, folder=places[seed])
             left = [row.id for row in states if not row.state.startswith("done")]
             table.add_row(str(seed), str(len(states)), ", ".join(left) or "nothing")
         console.print(table)
@@ -66,9 +68,9 @@ def ablate(
     answers: dict[str, dict[int, list[Record]]] = {point: {} for point in plan.points}
     for seed, recipe in recipes.items():
         console.print(f"\n[bold]seed {seed}[/], {used.index(seed) + 1} of {len(used)}", highlight=False)
-        runner.run(recipe, folder=folder / f"seed_{seed}", console=console)
+        runner.run(recipe, folder=places[seed], console=console)
         for point, stage in plan.answers(recipe).items():
-            answers[point][seed] = read_records(folder / f"seed_{seed}" / stage / ANSWERS)
+            answers[point][seed] = read_records(places[seed] / stage / ANSWERS)
     found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots)
     figures = {**plan.model_dump(mode="json"), "seeds": used, "found": [asdict(one) for one in found]}
     (folder / "ablation.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
