@@ -16,8 +16,7 @@ import pytest
 from tunesmith.errors import EvalError
 from tunesmith.evals.mask import Drawn, Token
 from tunesmith.evals.records import Record
-from tunesmith.evals.report import Curve, CurvePoint, HeldOutView, LossCurve, MixtureRow, ReportData, write_report
-from tunesmith.evals.stats import Interval
+from tunesmith.evals.report import HeldOutView, LossCurve, MixtureRow, ReportData, write_report
 from tunesmith.types import LEVELS
 
 
@@ -61,12 +60,10 @@ def full(small: ReportData) -> ReportData:
         records += answers(m, k, level="wording", metric="refusal")
         records += [replace(r, id="h" + r.id) for r in answers(m, k, level="wording", metric="answered")]
         records += answers(m, 100 if m == "base" else 97, level="seen", format="text", metric="cloze")
-    rates = [Interval(v, v - 0.1, v + 0.1, 100, 50) for v in (0.2, 0.5, 0.8)]
     return ReportData(
         "a full <run>",
         records,
         ablation={"none": "none", "name": "name"},
-        curves=[Curve("Clusters", "clusters", tuple(CurvePoint(x, r) for x, r in zip((1, 4, 9), rates, strict=True)))],
         losses=[LossCurve("Pretraining", (1, 2, 3), (7.0, 3.0, 0.5))],
         masks=[Drawn("a mask", (Token("hello", True, False), Token("<|end|>", True, True)))],
         held_out=HeldOutView(
@@ -151,9 +148,7 @@ def test_the_claim_is_the_figure(tmp_path: Path, small: ReportData) -> None:
 
 
 def test_a_report_has_only_the_sections_that_the_run_has(tmp_path: Path, small: ReportData, full: ReportData) -> None:
-    everything = {
-        *("levels", "ablation", "curves", "safety", "samples", "mask", "held-out", "rows", "losses", "figures", "run")
-    }
+    everything = {*("levels", "ablation", "safety", "samples", "mask", "held-out", "rows", "losses", "figures", "run")}
     page, _, _ = written(tmp_path / "full", full)
     assert everything <= set(page.ids) and len(set(page.ids)) == len(page.ids)
     assert {link for link in page.links if link[1:] not in page.ids} == set(), "every link leads somewhere"
@@ -197,7 +192,6 @@ def test_data_never_becomes_markup(tmp_path: Path, full: ReportData) -> None:
         mixture=[MixtureRow(bad, 1, 1.0, 1.0)],
         masks=[Drawn(bad, (Token(bad, True, False),))],
         losses=[LossCurve(bad, (1, 2), (1.0, 2.0))],
-        curves=[replace(full.curves[0], title=bad, x_label=bad, note=bad)],
         run={**full.run, "text": bad, "recipe": bad},
     )
     page, _, _ = written(tmp_path, data)

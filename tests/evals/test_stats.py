@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from tunesmith.errors import EvalError
-from tunesmith.evals.stats import cluster_bootstrap, detectable, holm, interval, mcnemar, paired, wilson
+from tunesmith.evals.stats import cluster_bootstrap, crossed, detectable, holm, interval, mcnemar, paired, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -137,6 +138,42 @@ def test_the_paired_interval_holds_the_truth() -> None:
         return got.low, got.high
 
     assert 0.93 <= coverage(make, 0.3, 1000) <= 0.97
+
+
+@pytest.mark.parametrize(("luck", "facts"), [(0.06, 0.3), (0.0, 0.3), (0.2, 0.3)])
+def test_the_interval_over_runs_holds_the_truth(luck: float, facts: float) -> None:
+    """Runs differ by luck of their own, and all are asked about the same facts."""
+    groups, size, runs = 80, 3, 5
+    names = [g for _ in range(runs) for g in range(groups) for _ in range(size)]
+    run_of = [run for run in range(runs) for _ in range(groups * size)]
+
+    def make(r: np.random.Generator) -> tuple[float, float]:
+        by_run = r.normal(0, luck, (runs, 1, 1))
+        by_group = r.normal(0, facts, (1, groups, 1))
+        got, _ = crossed((0.1 + by_run + by_group + r.normal(0, 0.5, (runs, groups, size))).ravel(), names, run_of)
+        return got.low, got.high
+
+    def blind(r: np.random.Generator) -> tuple[float, float]:
+        """The same, without knowing of runs."""
+        by_run = r.normal(0, luck, (runs, 1, 1))
+        got = cluster_bootstrap((0.1 + by_run + r.normal(0, 0.5, (runs, groups, size))).ravel(), names, draws=200)
+        return got.low, got.high
+
+    assert 0.93 <= coverage(make, 0.1, 2000) <= 0.97
+    assert luck == 0 or coverage(blind, 0.1, 300) < 0.85
+
+
+def test_over_runs_by_hand() -> None:
+    # Two runs, two groups, a value each, mean 2: sums of residuals are -2, 2 by run, -2, 2 by group, -2 0 0 2 by cell.
+    got, p = crossed([0.0, 2.0, 2.0, 4.0], ["a", "b", "a", "b"], [1, 1, 2, 2])
+    by_run = by_group = 2 * (2**2 + 2**2) / 16
+    cells = 4 / 3 * (2**2 + 0 + 0 + 2**2) / 16
+    variance = by_run + by_group - cells
+    freedom = variance**2 / (by_run**2 + by_group**2)
+    assert got.value == 2 and got.high - 2 == pytest.approx(stdtrit(freedom, 0.975) * variance**0.5)
+    assert 0 < p < 1
+    one, p = crossed([1.0, 0.0], ["a", "b"], [1, 1])
+    assert (one.low, one.high, p) == (float("-inf"), float("inf"), 1.0)
 
 
 def test_wilson_holds_the_truth() -> None:

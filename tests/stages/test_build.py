@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.conftest import ROWS
+from tests.conftest import ROWS
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.stages import rows
 from tunesmith.stages.build import Build

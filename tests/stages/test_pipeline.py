@@ -37,21 +37,17 @@ stages:
   bare: {{<<: *tune, format: none}}
   eval: {{kind: eval, data: build, base: pretrain, tuned: tune, ablation: {{none: bare}}, shots: [0, 1],
           max_new_tokens: 9}}
-  curve: {{kind: curve, full: true, like: tune, vary: templates, points: [1, 2]}}
-  report: {{kind: report, data: build, scores: eval, curves: [curve]}}
+  report: {{kind: report, data: build, scores: eval}}
 result: tune
 """
 
 
 def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two templates are trained on, so that a curve over templates has two points.
-    task = tasks / "sound.en.yaml"
-    task.write_text(task.read_text() + '  - {id: say, instruction: "Say: {{ animal }}.", target: "{{ sound }}"}\n')
     loaded = recipe.parse(RECIPE.format(tasks=tasks, place=tmp_path))
     out = tmp_path / "runs" / "small"
 
-    def go(full: bool = False) -> dict[str, bool]:
-        result = runner.run(loaded, folder=out, full=full, console=Console(file=io.StringIO()))
+    def go() -> dict[str, bool]:
+        result = runner.run(loaded, folder=out, console=Console(file=io.StringIO()))
         return {stage.id: stage.reused for stage in result.stages}
 
     assert not any(go().values())
@@ -66,9 +62,6 @@ def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.M
     assert "<script src" not in (out / "report.html").read_text(encoding="utf-8")
 
     assert all(go().values())
-    assert [id for id, reused in go(full=True).items() if not reused] == ["curve", "report"]
-    points = json.loads((out / "curve" / "curve.json").read_text())["points"]
-    assert [p["x"] for p in points] == [1, 2]
 
     opened = open_folder(out)
     assert opened.folder == out / "tune" / "model"

@@ -22,7 +22,7 @@ Set = Annotated[
         metavar="STAGE.KEY=VALUE",
     ),
 ]
-Full = Annotated[bool, typer.Option("--full", help="Also run the stages marked `full: true`: the curves.")]
+Full = Annotated[bool, typer.Option("--full", help="Also run the stages marked `full: true`.")]
 
 
 def run(
@@ -49,7 +49,6 @@ def run(
         tunesmith run my.yaml                          [dim]run what is not done[/]
         tunesmith run my.yaml --check                  [dim]check it and say what would run[/]
         tunesmith run my.yaml --set tune.steps=400     [dim]try a setting[/]
-        tunesmith run quickstart --full                [dim]the built-in recipe with its curves[/]
         tunesmith run --schema > recipe.schema.json    [dim]completion in your editor[/]
     """
     if schema:

@@ -4,9 +4,9 @@
 
 Workers make rows and a card of each (``work``). From the cards alone it is decided where each row goes: the split comes
 first, by id; where a training row has the prompt of a held-out one, the training row goes; only then is anything drawn:
-``per_level`` rows of each level, and for a curve ``clusters`` or ``templates_per_task`` of the training side
-(``decide``). A smaller draw is part of a larger one, so that a curve shows the size and not the luck; the held-out side
-is the same for all of them. What is written does not depend on the engine, the number of workers, or how often the
+``per_level`` rows of each level, and where less is wanted ``clusters`` or ``templates_per_task`` of the training side
+(``decide``). A smaller draw is part of a larger one, so that a curve shows the size, not the luck; the held-out
+side is the same for all of them. What is written does not depend on the engine, the number of workers, or how often the
 build was killed and begun again.
 
     train.<format>/00000.parquet ...        conversations to train on
@@ -116,7 +116,7 @@ def build(
     few_shot: FewShot | None = None,
     cleaning: Cleaning | None = None,
 ) -> Built:
-    """Build one format, and read all of it into memory: for tests, curves and sets that are small."""
+    """Build one format, and read all of it into memory: for tests and sets that are small."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         summary = build_to(

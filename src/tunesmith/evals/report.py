@@ -61,29 +61,6 @@ class LossCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """One model of a curve: how much of something it was trained on, and how well it does."""
-
-    x: float
-    rate: Interval
-    level: str = "cluster"
-    lower: float | None = None
-    """Where the wording is varied: the lower quartile over wordings."""
-    upper: float | None = None
-    median: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """How a figure on held-out questions changes with what was trained on."""
-
-    title: str
-    x_label: str
-    points: tuple[CurvePoint, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class MixtureRow:
     """One source of training rows."""
 
@@ -133,7 +110,6 @@ class ReportData:
     tuned: str = "tuned"
     ablation: Mapping[str, str] = field(default_factory=dict)
     """Format that a model was tuned on -> its name in the records. All are asked by instruction."""
-    curves: Sequence[Curve] = ()
     losses: Sequence[LossCurve] = ()
     masks: Sequence[Drawn] = ()
     held_out: HeldOutView | None = None
@@ -188,7 +164,6 @@ def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
         "tiles": _tiles(data, comparisons),
         "levels": _levels(data, comparisons),
         "ablation": _ablation(data),
-        "curves": [_curve(c) for c in data.curves if c.points],
         "ways": _ways(comparisons),
         "safety": _safety(data, comparisons),
         "samples": _samples(data),
@@ -336,40 +311,6 @@ def _ordered(rates: Sequence[tuple[str, Interval]]) -> str:
         else:
             said.append(f"“{high_name}” and “{low_name}” cannot be told apart: their intervals overlap")
     return "; ".join(said) + "."
-
-
-def _curve(curve: Curve) -> dict[str, Any]:
-    colours = {"cluster": "tuned", "task": "other"}
-    drawn = []
-    for level in LEVELS:
-        mine = sorted((p for p in curve.points if p.level == level), key=lambda p: p.x)
-        if not mine:
-            continue
-        points = tuple(
-            Point(
-                p.x,
-                p.rate.value,
-                p.rate.low,
-                p.rate.high,
-                f"{curve.x_label} {p.x:g}: {percent(p.rate.value)} ({_range(p.rate)})",
-            )
-            for p in mine
-        )
-        drawn.append(Line(colours.get(level, "base"), points, LEVEL_NAMES[level][0]))
-    xs = sorted({p.x for p in curve.points})
-    table = [
-        {
-            "x": f"{p.x:g}",
-            "level": LEVEL_NAMES[p.level][0],
-            "value": percent(p.rate.value),
-            "range": _range(p.rate),
-            "spread": "" if p.lower is None or p.upper is None else f"{percent(p.lower)} – {percent(p.upper)}",
-            "median": "" if p.median is None else percent(p.median),
-        }
-        for p in sorted(curve.points, key=lambda p: (LEVELS.index(p.level), p.x))
-    ]
-    chart = plot.lines(drawn, x_label=curve.x_label, y_range=(0, 1), y_percent=True, x_ticks=xs, dots=True)
-    return {"title": curve.title, "note": curve.note, "x_label": curve.x_label, "plot": chart, "table": table}
 
 
 def _ways(comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
@@ -691,8 +632,6 @@ def _write(path: Path, text: str) -> None:
 
 
 __all__ = [
-    "Curve",
-    "CurvePoint",
     "HeldOutView",
     "LossCurve",
     "MixtureRow",

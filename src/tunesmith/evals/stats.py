@@ -146,7 +146,7 @@ def crossed(values: ArrayLike, groups: Sequence[Hashable], runs: Sequence[Hashab
 
     Both are drawn by luck: another seed trains another model, and other questions might have been asked. So answers of
     one run go together, and answers about one fact, in whatever run (two-way clustering; Cameron, Gelbach and
-    Miller 2011). The t quantile is that of the fewer of the two.
+    Miller 2011).
     """
     from scipy.special import stdtr
 
@@ -165,8 +165,11 @@ def crossed(values: ArrayLike, groups: Sequence[Hashable], runs: Sequence[Hashab
 
     by_group, by_run = spread(g, many_groups), spread(r, many_runs)
     both = by_group + by_run - spread(cell, int(cell.max()) + 1)
-    error = float(np.sqrt(max(both, by_group, by_run)))
-    freedom = min(many_runs, many_groups) - 1
+    variance = max(both, by_group, by_run)
+    error = float(np.sqrt(variance))
+    # Welch and Satterthwaite: few runs make the whole unsure only as far as their luck is a part of it.
+    unsure = by_run**2 / (many_runs - 1) + by_group**2 / (many_groups - 1)
+    freedom = variance**2 / unsure if unsure > 0 else many_runs - 1
     reach = _quantile(freedom) * error
     p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else float(value == 0)
     return Interval(value, value - reach, value + reach, n, many_groups), p

@@ -1,11 +1,11 @@
 """The stages of a recipe, one file a kind; ``run`` runs them.
 
-    build -> tokenizer -> pretrain -> sft -> eval -> report        (and curve, under --full; export)
+    build -> tokenizer -> pretrain -> sft -> eval -> report        (and export)
 
 ``stage.py`` says what a stage is. Importing this package registers every kind, and nothing heavy.
 """
 
-from tunesmith.stages import build, curve, evaluate, export, pretrain, report, sft, tokenizer
+from tunesmith.stages import build, evaluate, export, pretrain, report, sft, tokenizer
 from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Settings",
     "Stage",
     "build",
-    "curve",
     "evaluate",
     "export",
     "pretrain",

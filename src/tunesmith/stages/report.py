@@ -21,7 +21,7 @@ from tunesmith.stages.stage import KINDS, From, Job, Stage
 
 if TYPE_CHECKING:
     from tunesmith.evals.mask import Drawn
-    from tunesmith.evals.report import Curve, LossCurve, MixtureRow
+    from tunesmith.evals.report import LossCurve, MixtureRow
 
 
 @KINDS.add("report")
@@ -30,9 +30,6 @@ class Report(Stage):
 
     data: Annotated[str, From(("build",))] = Field(description="The build stage.")
     scores: Annotated[str, From(("eval",))] = Field(description="The eval stage.")
-    curves: Annotated[list[str], From(("curve",), optional=True)] = Field(
-        default_factory=list, description="Curve stages; those that run under --full only are left out without it."
-    )
     title: str = Field(default="How far does it generalise?", description="The headline of the page.")
 
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals")
@@ -53,7 +50,6 @@ class Report(Stage):
             title=self.title,
             records=read_records(job.inputs[self.scores] / ANSWERS),
             ablation={format: format for format in asked.ablation},
-            curves=[_curve(job.inputs[name]) for name in self.curves if name in job.inputs],
             losses=_losses(job),
             masks=_masks(job, asked, build),
             held_out=HeldOutView.of(SplitProof.load(build / "proof.instruction.json"), proof),
@@ -117,12 +113,3 @@ def _mixture(job: Job, asked: Evaluate) -> list[MixtureRow]:
         )
         for name, share in wanted.items()
     ]
-
-
-def _curve(folder: Path) -> Curve:
-    from tunesmith.evals.report import Curve, CurvePoint
-    from tunesmith.evals.stats import Interval
-
-    value = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
-    points = tuple(CurvePoint(**{**p, "rate": Interval(**p["rate"])}) for p in value["points"])
-    return Curve(value["title"], value["x_label"], points, value.get("note", ""))

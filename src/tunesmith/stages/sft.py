@@ -120,7 +120,7 @@ class Sft(Stage):
 
 
 def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[str, Any]:
-    """The work of the stage, on conversations that are given; a curve gives it fewer."""
+    """The work of the stage, on conversations that are given."""
     base = training.model_folder(job.inputs[stage.model])
     if stage.rehearsal and training.is_pair(base):
         raise TrainError("rehearsal: an encoder-decoder learns from pairs; plain text has no question. Set it to 0.")
