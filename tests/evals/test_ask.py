@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
-from tunesmith.evals.ask import ask, ask_text
+from tunesmith.evals.ask import How, ask, ask_text
 from tunesmith.evals.records import (
     Record,
     compare,
@@ -25,6 +25,7 @@ from tunesmith.evals.records import (
     sureness,
     write_records,
 )
+from tunesmith.evals.respondent import Local, Said
 from tunesmith.models import generate as generation
 from tunesmith.models.generate import Generated
 from tunesmith.models.load import load_model
@@ -67,7 +68,7 @@ def says(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat, answers: Sequence[str
 def test_what_is_asked_and_what_is_kept(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
     asked = says(monkeypatch, fmt, ["Paris", "Milan"])
     rows: dict[Level, list[Conversation]] = {"seen": [question("France", "Paris")], "task": [question("Italy", "Rome")]}
-    records = ask(None, fmt, rows, name="tuned")  # type: ignore[arg-type]
+    records = ask(Local(None, fmt), rows, name="tuned")  # type: ignore[arg-type]
     assert asked[0] == "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
     assert [(r.level, r.answer, r.gold, r.value, r.group) for r in records] == [
         ("seen", "Paris", ("Paris",), 1.0, "capital/france"),
@@ -79,7 +80,7 @@ def test_what_is_asked_and_what_is_kept(monkeypatch: pytest.MonkeyPatch, fmt: Ch
 def test_the_metric_of_the_task_is_used(monkeypatch: pytest.MonkeyPatch, fmt: ChatFormat) -> None:
     says(monkeypatch, fmt, ["I cannot help with that."])
     row = question("France", "This is not something I do.", metric="refusal")
-    (record,) = ask(None, fmt, {"seen": [row]}, name="tuned")  # type: ignore[arg-type]
+    (record,) = ask(Local(None, fmt), {"seen": [row]}, name="tuned")  # type: ignore[arg-type]
     assert record.metric == "refusal" and record.value == 1.0
 
 
@@ -88,7 +89,7 @@ def test_what_cannot_be_evaluated_is_told_at_once(fmt: ChatFormat) -> None:
     long = question("Italy", "a very long answer indeed " * 5)
     none = replace(question("Spain", "Madrid"), answers=())
     with pytest.raises(EvalError) as error:
-        ask(None, fmt, {"seen": [row, row, long, none]}, name="x", max_new_tokens=9)  # type: ignore[arg-type]
+        ask(Local(None, fmt), {"seen": [row, row, long, none]}, name="x", how=How(max_new_tokens=9))  # type: ignore[arg-type]
     text = str(error.value)
     assert "capital.en/france@capital.en/what: asked twice" in text
     assert "italy" in text and "more than max_new_tokens=9" in text
@@ -116,7 +117,7 @@ def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.Mon
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=1.0, generator=torch.Generator().manual_seed(0))
     options = ("Paris", "Rome", "the quick brown fox")
     rows = [question(p, "Rome", options=options) for p in ("France", "Italy", "Spain", "China", "the fox")]
-    records = [r for r in ask(model, fmt, {"cluster": rows}, name="m") if r.metric == "options"]
+    records = [r for r in ask(Local(model, fmt), {"cluster": rows}, name="m") if r.metric == "options"]
     assert len(records) == len(rows)
     assert all(option[-1] in fmt.stop_ids for many in ranked for option in many), "an option has an end"
     for row, record in zip(rows, records, strict=True):
@@ -132,7 +133,9 @@ def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.Mon
         assert record.value == float(record.answer == "Rome")
         assert record.likely == pytest.approx(likely, abs=1e-4) and record.options == options
         assert sureness(record) == pytest.approx(float(np.exp(max(likely)) / np.exp(likely).sum()), abs=1e-4)
-    again = [r for r in ask(model, fmt, {"cluster": rows}, name="m", unasked=True) if r.metric == "options"]
+    again = [
+        r for r in ask(Local(model, fmt), {"cluster": rows}, name="m", how=How(unasked=True)) if r.metric == "options"
+    ]
     empty = fmt.prompt((Message("user", ""),))
     for option, known in zip(options, again[0].unasked, strict=True):
         ids, learn = fmt.encode([Message("user", ""), Message("assistant", option)])
@@ -144,10 +147,81 @@ def test_the_likeliest_option_is_chosen(fmt: ChatFormat, monkeypatch: pytest.Mon
     assert [r.metric for r in rescored(again, "options_pmi")] == ["options_pmi"] * len(rows)
     write_records(tmp_path / "answers.jsonl", again)
     assert read_records(tmp_path / "answers.jsonl") == again
-    without = ask(model, fmt, {"cluster": rows}, name="m", rank=False)
+    without = ask(Local(model, fmt), {"cluster": rows}, name="m", how=How(rank=False))
     assert {r.metric for r in without} == {"exact_match"}
     foreign = question("France", "Berlin", options=options)
-    assert {r.metric for r in ask(model, fmt, {"task": [foreign]}, name="m")} == {"exact_match"}
+    assert {r.metric for r in ask(Local(model, fmt), {"task": [foreign]}, name="m")} == {"exact_match"}
+
+
+class Echo:
+    """Answers with how many messages it was shown, and remembers them."""
+
+    ranks = False
+
+    def __init__(self) -> None:
+        self.asked: list[list[tuple[str, ...]]] = []
+
+    def say(self, questions: Sequence[Conversation], *, limit: int, progress: object = None) -> list[Said]:
+        self.asked.append([tuple(m.content for m in q.messages) for q in questions])
+        return [Said(f"I thought. The answer is {len(q.messages)}.", True) for q in questions]
+
+    def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
+        return []
+
+    def length(self, text: str) -> int:
+        return 1
+
+
+def talk(id: str, *roles_and_texts: tuple[str, str]) -> Conversation:
+    messages = tuple(Message(role, text) for role, text in roles_and_texts)
+    return Conversation((*messages, Message("assistant", "5")), id=id, answers=("5",), task="t")
+
+
+TALKS = [
+    talk("given", ("system", "s"), ("user", "a"), ("assistant", "old"), ("user", "b")),
+    talk("bare", ("user", "c"), ("user", "d"), ("user", "e")),
+    talk("short", ("user", "f")),
+]
+
+
+def test_of_several_turns_the_model_answers_each_itself() -> None:
+    who = Echo()
+    records = ask(who, {"asked": TALKS}, name="m", how=How(own=True))
+    one, three = "I thought. The answer is 2.", "I thought. The answer is 1."
+    assert who.asked == [
+        [("s", "a"), ("c",), ("f",)],
+        [("s", "a", one, "b"), ("c", three, "d")],
+        [("c", three, "d", "I thought. The answer is 3.", "e")],
+    ]
+    assert [r.answer for r in records] == [f"I thought. The answer is {n}." for n in (4, 5, 1)]
+    assert records[0].prompt == f"system: s\nuser: a\nassistant: {one}\nuser: b"
+
+
+def test_given_answers_stand_where_the_data_has_some() -> None:
+    who = Echo()
+    ask(who, {"asked": TALKS}, name="m")
+    assert who.asked[0] == [("s", "a", "old", "b"), ("c",), ("f",)]
+    assert [len(asked) for asked in who.asked] == [3, 1, 1]
+
+
+def test_an_answer_that_calls_a_tool_is_that_of_the_data() -> None:
+    call = Message("assistant", "", tool_calls=({"function": {"name": "f", "arguments": "{}"}},))
+    row = Conversation(
+        (Message("user", "a"), call, Message("tool", "7"), Message("assistant", "old"), Message("user", "b")),
+        id="tools", answers=("5",),
+    )  # fmt: skip
+    who = Echo()
+    ask(who, {"asked": [row]}, name="m", how=How(own=True))
+    assert (
+        who.asked[0] == [("a", "", "7")] and who.asked[1][0][-1] == "b" and who.asked[1][0][3].startswith("I thought")
+    )
+
+
+def test_what_is_concluded_is_scored_and_all_is_kept() -> None:
+    records = ask(Echo(), {"asked": TALKS}, name="m", how=How(own=True, thoughts=True))
+    assert [(r.answer, r.value, r.thoughts) for r in records] == [
+        (n, float(n == "5"), f"I thought. The answer is {n}.") for n in ("4", "5", "1")
+    ]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,3 +120,36 @@ def test_a_model_without_weights_has_no_name(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "elsewhere")
     with pytest.raises(EvalError, match="holds no weights"):
         Cache(folder.parent / "x.sqlite").of(model, folder)
+
+
+def test_what_was_answered_before_a_crash_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, answers = opened(folder)
+    real = generation.generate
+
+    def dies(*args: Any, each: Any, **how: Any) -> Any:
+        def some(number: int, found: generation.Generated) -> None:
+            each(number, found)
+            if len(told) == 5:
+                raise KeyboardInterrupt
+            told.append(number)
+
+        told: list[int] = []
+        return real(*args, each=some, **how)
+
+    monkeypatch.setattr(generation, "generate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        answers.generate(PROMPTS, stop_ids=STOPS, max_new_tokens=5)
+    monkeypatch.setattr(generation, "generate", real)
+    model, others = opened(folder)
+    twice = [*PROMPTS, *PROMPTS]  # equal prompts are asked once, and all get their answer
+    said = others.generate(twice, stop_ids=STOPS, max_new_tokens=5)
+    assert (others.known, others.asked) == (12, 2 * (len(PROMPTS) - 6))
+    assert said == real(model, twice, stop_ids=STOPS, max_new_tokens=5)
+
+
+def test_long_work_is_saved_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching, "_SECONDS", -1.0)
+    cache = Cache(tmp_path / "answers.sqlite")
+    with cache.saving() as keep:
+        keep(b"a", 1)
+        assert Cache(tmp_path / "answers.sqlite").get([b"a"]) == {b"a": 1}

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
+from tests.fake_server import serving
+from tunesmith.chat import ChatFormat
+from tunesmith.cli import app
 from tunesmith.errors import EvalError
 from tunesmith.evals.judge import Match, judge, prompts_of, verdict
-from tunesmith.types import Message
+from tunesmith.evals.records import Record, write_records
+from tunesmith.evals.respondent import Said
+from tunesmith.types import Conversation, Message
 
 Prompts = Sequence[tuple[Message, ...]]
 MATCHES = [
     Match(f"q{i}", f"Question {i}?", ("good" if i % 4 else "bad", "good" if i % 4 == 0 else "bad")) for i in range(40)
 ]
+
+
+class Judge:
+    """Says to each prompt what a function does."""
+
+    ranks = False
+
+    def __init__(self, says: Callable[[Prompts], Sequence[str]]) -> None:
+        self._says = says
+
+    def say(self, questions: Sequence[Conversation], *, limit: int, progress: object = None) -> list[Said]:
+        return [Said(text, True) for text in self._says([q.messages for q in questions])]
+
+    def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
+        return []
+
+    def length(self, text: str) -> None:
+        return None
 
 
 def fair(prompts: Prompts) -> list[str]:
@@ -22,17 +50,17 @@ def fair(prompts: Prompts) -> list[str]:
 
 
 def test_a_fair_judge() -> None:
-    found = judge(fair, MATCHES)
+    found = judge(Judge(fair), MATCHES)
     assert found.rate.value == 0.75 and found.swayed == 0 and found.unread == 0 and found.asked == 80
     assert found.rate.low < 0.75 < found.rate.high and set(found.preferred) == {0.0, 1.0}
-    swapped = judge(fair, [Match(m.id, m.question, m.answers[::-1]) for m in MATCHES])
+    swapped = judge(Judge(fair), [Match(m.id, m.question, m.answers[::-1]) for m in MATCHES])
     assert swapped.rate.value == pytest.approx(1 - found.rate.value)
     assert found.length_controlled is not None and swapped.length_controlled is not None
     assert swapped.length_controlled == pytest.approx(1 - found.length_controlled)
 
 
 def test_one_that_favours_a_place_says_nothing() -> None:
-    found = judge(lambda prompts: ["[[A]]"] * len(prompts), MATCHES)
+    found = judge(Judge(lambda prompts: ["[[A]]"] * len(prompts)), MATCHES)
     assert found.rate.value == 0.5 and found.swayed == 1.0
     assert found.length_controlled == pytest.approx(0.5)
 
@@ -41,10 +69,10 @@ def test_what_cannot_be_read_is_counted_and_nobody_is_left_out() -> None:
     def mumbles(prompts: Prompts) -> list[str]:
         return [text if i % 3 else "Well, both have merits." for i, text in enumerate(fair(prompts))]
 
-    found = judge(mumbles, MATCHES)
+    found = judge(Judge(mumbles), MATCHES)
     assert found.unread == 27 and found.asked == 80 and found.rate.n == 40
     assert 0.5 < found.rate.value < 0.75
-    assert judge(lambda prompts: [""] * len(prompts), MATCHES).rate.value == 0.5
+    assert judge(Judge(lambda prompts: [""] * len(prompts)), MATCHES).rate.value == 0.5
 
 
 def test_several_answers_stand_in_each_place_once() -> None:
@@ -60,9 +88,9 @@ def test_several_answers_stand_in_each_place_once() -> None:
             for p in prompts
         ]
 
-    found = judge(likes, [match])
+    found = judge(Judge(likes), [match])
     assert found.rate.value == 1 and found.swayed == 0 and found.length_controlled is None
-    assert judge(lambda prompts: ["[[tie]]"] * 3, [match]).rate.value == pytest.approx(1 / 3)
+    assert judge(Judge(lambda prompts: ["[[tie]]"] * 3), [match]).rate.value == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +112,34 @@ def test_chinese_questions_are_judged_in_chinese() -> None:
 
 def test_what_no_judge_can_do() -> None:
     with pytest.raises(EvalError, match="two answers or more"):
-        judge(fair, [Match("q", "Q", ("only",))])
+        judge(Judge(fair), [Match("q", "Q", ("only",))])
     with pytest.raises(EvalError, match="same id"):
-        judge(fair, [MATCHES[0], MATCHES[0]])
-    with pytest.raises(EvalError, match="answered 0 times"):
-        judge(lambda prompts: [], MATCHES)
+        judge(Judge(fair), [MATCHES[0], MATCHES[0]])
+
+
+def test_two_models_are_judged_on_the_command_line(tmp_path: Path, tok: PreTrainedTokenizerFast) -> None:
+    def says(name: str, good: range) -> list[Record]:
+        return [
+            Record(
+                id=f"q{i}", model=name, level="asked", format="instruction", shots=0, metric="fresh", task="t",
+                cluster="", template="t/a", language="en", group="", prompt=f"Question {i}?",
+                answer="good" if i in good else "bad", gold=(), value=1.0, finished=True,
+            )
+            for i in range(12)
+        ]  # fmt: skip
+
+    write_records(tmp_path / "answers.jsonl", says("a", range(9)) + says("b", range(9, 12)))
+
+    def verdicts(path: str, body: dict[str, Any]) -> Any:
+        if not path.endswith("completions"):
+            return None
+        (text,) = fair([tuple(Message(m["role"], m["content"]) for m in body["messages"])])
+        return 200, {}, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+
+    with serving(None, ChatFormat.named("chatml", tok), fault=verdicts) as (url, behind):
+        order = ["eval", "judge", str(tmp_path), str(tmp_path), "--our-model", "a", "--their-model", "b", "--by", url]
+        run = CliRunner().invoke(app, [*order, "--out", str(tmp_path / "judged.json")], catch_exceptions=False)
+        assert "a is preferred to b in 75.0 of 100" in run.output and "0 of 24 verdicts" in run.output
+        assert len(behind.asked) == 1 + 24
+    value = json.loads((tmp_path / "judged.json").read_text())
+    assert value["models"] == ["a", "b"] and value["preferred"] == [1.0] * 9 + [0.0] * 3

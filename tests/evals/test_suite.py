@@ -92,8 +92,14 @@ def test_rows_in_words_are_asked_as_they_are(folder: Path) -> None:
     text = "suite: chats\ntasks: [chats.jsonl]\nrows: 5\n"
     (rows,) = suite(folder, text=text).questions().questions.values()
     assert len(rows) == 5 and all(r.answers == (r.prompt[0].content.replace("Q", "A"),) for r in rows)
-    with pytest.raises(EvalError, match="in words already"):
-        suite(folder, "shots: [1]\n", text=text).questions()
+    asked = suite(folder, "shots: [0, 2]\n", text=text).questions().questions
+    assert [row.id for row in asked[0]] == [row.id for row in asked[2]]
+    shown = {m.content for row in asked[2] for m in row.messages[:-2]}
+    assert all(
+        len(row.messages) == 6 and row.messages[-2:] == plain.messages
+        for row, plain in zip(asked[2], asked[0], strict=True)
+    )
+    assert not shown & {row.messages[0].content for row in asked[0]}, "what is shown is never asked"
 
 
 @pytest.mark.parametrize(
@@ -148,3 +154,34 @@ def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedToken
         CliRunner().invoke(
             app, ["eval", "ask", str(folder / "suite.yaml"), models[0], models[0]], catch_exceptions=False
         )
+
+
+def test_thoughts_are_asked_for_in_the_language_of_the_question(folder: Path) -> None:
+    plain, thinking = suite(folder).questions(), suite(folder, "thoughts: asked\n")
+    asked = thinking.questions()
+    for row, before in zip(asked.questions[0], plain.questions[0], strict=True):
+        assert (
+            row.prompt[-1].content
+            == before.prompt[-1].content + '\n\nLet\'s think step by step, and end with "The answer is".'
+        )
+        assert row.messages[-1] == before.messages[-1] and row.id == before.id
+    assert thinking.how.thoughts and not thinking.how.rank
+    assert suite(folder, "thoughts: shown\n").questions() == plain and suite(folder, "thoughts: shown\n").how.thoughts
+
+
+def test_with_the_same_examples_no_question_is_of_their_groups(folder: Path) -> None:
+    asked = suite(folder, "examples: same\nrows: 19\n", text=SUITE.replace("rows: 6\n", "")).questions().questions
+    shown = {m.content for row in asked[2] for m in row.messages[:-2] if m.role == "user"}
+    places = {text.removesuffix("?").removesuffix(".").split(" of ")[1] for text in shown}
+    groups = {f"g{int(place.split()[1]) // 2}" for place in places}
+    assert len(places) == 2 and groups and not groups & {row.group.rpartition("/")[2] for row in asked[0]}
+
+
+def test_questions_in_several_turns_get_the_answers_of_the_model(folder: Path) -> None:
+    (folder / "turns.jsonl").write_text(
+        json.dumps({"question_id": 1, "turns": ["Name a river.", "Now another."]}) + "\n"
+    )
+    text = "suite: talk\ntasks: [turns.jsonl]\nturns: own\n"
+    (rows,) = suite(folder, text=text).questions().questions.values()
+    assert [m.content for m in rows[0].messages] == ["Name a river.", "Now another."] and rows[0].metric == "fresh"
+    assert suite(folder, text=text).how.own

@@ -39,9 +39,8 @@ def ablate(
 
     from tunesmith.ablation import Ablation, built_in
     from tunesmith.evals.ablated import findings, write_page
-    from tunesmith.evals.records import read_records
+    from tunesmith.evals.records import ANSWERS, read_records
     from tunesmith.stages import run as runner
-    from tunesmith.stages.evaluate import ANSWERS
 
     console = Console()
     if not ablation:

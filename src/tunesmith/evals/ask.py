@@ -1,7 +1,7 @@
 """Ask models, by generation and by how likely options are, and keep every answer.
 
-    records = ask(model, fmt, rows_by_level, name="tuned")        what it said to each question
-    records += ask_text(model, fmt, clozes, name="tuned")         what it still knows of its plain text
+    records = ask(Local(model, fmt), rows_by_level, name="tuned")     what it said to each question
+    records += ask_text(model, fmt, clozes, name="tuned")             what it still knows of its plain text
 
 A question is asked in two ways: the model answers freely, and where there are options it is also seen which
 of them it finds likeliest. Free answers are scored by the metric that the question's own task names.
@@ -9,41 +9,24 @@ of them it finds likeliest. Free answers are scored by the metric that the quest
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tunesmith.errors import EvalError
-from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.evals.metrics import METRICS, WITHOUT_GOLD, Answer
+from tunesmith.evals.metrics.final_answer import conclusion
 from tunesmith.evals.metrics.options import chosen
 from tunesmith.evals.records import TEXT_FORMAT, Record
-from tunesmith.types import Conversation, Encoded, Level, Message
+from tunesmith.evals.respondent import Format, Ids, Respondent, Said
+from tunesmith.types import Conversation, Level, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from tunesmith.evals.cache import Answers
     from tunesmith.models.generate import Generated, Progress
-
-Ids = NDArray[np.int32]
-
-
-class Format(Protocol):
-    """What evaluation needs of a chat format; ``chat.ChatFormat`` is one."""
-
-    stop_ids: frozenset[int]
-
-    def prompt(self, messages: Sequence[Message], /) -> Ids: ...
-
-    def encode(self, messages: Sequence[Message], /) -> Encoded: ...
-
-    def decode(self, ids: Sequence[int], /) -> str: ...
-
-    def text_ids(self, text: str, /) -> Ids: ...
 
 
 class Cloze(Protocol):
@@ -67,101 +50,131 @@ class Cloze(Protocol):
     def language(self) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How questions are asked; a suite says it."""
+
+    max_new_tokens: int = 32
+    """It has to leave room for the longest right answer; that is checked."""
+    rank: bool = True
+    """Whether options are ranked where there are some."""
+    unasked: bool = False
+    """Whether it is also seen how likely options are without a question."""
+    own: bool = False
+    """Of several turns the model gives all answers itself; else the earlier ones are those of the data."""
+    thoughts: bool = False
+    """Whether the model may think aloud before it answers: then what it concludes is scored."""
+
+
 def ask(
-    model: PreTrainedModel,
-    fmt: Format,
+    who: Respondent,
     rows: Mapping[Level, Sequence[Conversation]] | Mapping[str, Sequence[Conversation]],
     *,
     name: str,
     format: str = "instruction",
     shots: int = 0,
-    max_new_tokens: int = 32,
-    rank: bool = True,
-    unasked: bool = False,
-    alone: bool = False,
-    known: Answers | None = None,
+    how: How = How(),
     progress: Progress | None = None,
 ) -> list[Record]:
-    """Ask one model everything once. ``name``, ``format`` and ``shots`` are what the records will say.
-
-    ``max_new_tokens`` has to leave room for the longest right answer; that is checked. ``unasked`` also sees how likely
-    options are without a question. ``alone`` takes one question after the other: slow, and the same to the last bit
-    whatever else is asked. What is ``known`` of the model is not asked again.
-    """
-    from tunesmith.models.generate import generate, rank_options
-
+    """Ask everything once. ``name``, ``format`` and ``shots`` are what the records will say."""
     asked: list[tuple[str, Conversation]] = [(level, row) for level, many in rows.items() for row in many]
-    _check(asked, fmt, max_new_tokens)
-    prompts = [fmt.prompt(row.prompt) for _, row in asked]
-    say = known.generate if known else partial(generate, model)
-    said = say(prompts, stop_ids=fmt.stop_ids, max_new_tokens=max_new_tokens, alone=alone, progress=progress)
-    ranked = [i for i, (_, row) in enumerate(asked) if rank and set(row.options) & set(row.answers)]
-    chosen_from = [asked[i][1] for i in ranked]
-    order = partial(known.rank_options if known else partial(rank_options, model), alone=alone)
-    likely = dict(zip(ranked, _rank(order, fmt, chosen_from), strict=True))
-    without = dict(zip(ranked, _unasked(order, fmt, chosen_from) if unasked else [], strict=False))
+    _check(asked, who, how)
+    questions = [replace(row, messages=row.prompt) for _, row in asked]
+    questions, said = _talk(who, questions, how, progress)
+    ranked = [i for i, (_, row) in enumerate(asked) if how.rank and who.ranks and set(row.options) & set(row.answers)]
+    chosen_from = [questions[i] for i in ranked]
+    likely = dict(zip(ranked, who.likely(chosen_from), strict=True))
+    without = dict(zip(ranked, _unasked(who, chosen_from) if how.unasked else [], strict=False))
 
     records = []
-    for i, ((level, row), found) in enumerate(zip(asked, said, strict=True)):
-        answer = Answer(fmt.decode(found.ids), found.finished, likely.get(i, ()), without.get(i, ()))
+    for i, ((level, row), question, found) in enumerate(zip(asked, questions, said, strict=True)):
+        text = conclusion(found.text) if how.thoughts else found.text
+        answer = Answer(text, found.finished, likely.get(i, ()), without.get(i, ()))
+        whole = found.text if how.thoughts else ""
         for metric in (row.metric, *(("options",) if i in likely else ())):
-            records += _records(row, answer, metric, name, level, format, shots, row.group or row.id)
+            records += _records(row, answer, metric, name, level, format, shots, _shown(question, shots), whole)
     return records
 
 
-def _check(asked: Sequence[tuple[str, Conversation]], fmt: Format, max_new_tokens: int) -> None:
+def _talk(
+    who: Respondent, questions: Sequence[Conversation], how: How, progress: Progress | None
+) -> tuple[list[Conversation], list[Said]]:
+    """The questions as they were asked in the end, and the last answer to each."""
+    turns = [_turns(question, how.own) for question in questions]
+    asked = [replace(question, messages=own[0]) for question, own in zip(questions, turns, strict=True)]
+    said = who.say(asked, limit=how.max_new_tokens, progress=progress)
+    for number in range(1, max(map(len, turns), default=1)):
+        on = [i for i, own in enumerate(turns) if len(own) > number]
+        for i in on:
+            answer = Message("assistant", said[i].text)
+            asked[i] = replace(asked[i], messages=(*asked[i].messages, answer, *turns[i][number]))
+        for i, found in zip(on, who.say([asked[i] for i in on], limit=how.max_new_tokens), strict=True):
+            said[i] = found
+    return asked, said
+
+
+def _turns(question: Conversation, own: bool) -> list[tuple[Message, ...]]:
+    """The messages in parts, after each of which the model answers. Without ``own`` that is after all of them; a
+    question that follows another at once has no given answer, and an answer that calls tools is never the model's own,
+    since what the tools would have said to it is not known."""
+    parts: list[list[Message]] = [[]]
+    messages = question.messages
+    for i, message in enumerate(messages):
+        last = i == len(messages) - 1
+        if own and message.role == "assistant" and not message.tool_calls:
+            continue
+        parts[-1].append(message)
+        after = None if last else messages[i + 1]
+        if after is not None and message.role in ("user", "tool"):
+            answered = after.role == "assistant" and not after.tool_calls
+            if after.role == "user" or (own and answered):
+                parts.append([])
+    return [tuple(part) for part in parts]
+
+
+def _check(asked: Sequence[tuple[str, Conversation]], who: Respondent, how: How) -> None:
     """What would make every figure meaningless: no right answer, one that does not fit, a question asked twice."""
     problems, seen = [], set[tuple[str, str]]()
-    longest: dict[str, int] = {}
+    longest: dict[str, int | None] = {}
     for level, row in asked:
         if (level, row.id) in seen:
             problems.append(f"{row.id}: asked twice at level {level!r}")
         seen.add((level, row.id))
-        if not row.answers and not row.checks:
+        if not row.answers and not row.checks and row.metric not in WITHOUT_GOLD:
             problems.append(f"{row.id}: no right answer is given")
         for gold in row.answers:
             if gold not in longest:
-                longest[gold] = len(fmt.text_ids(gold))
-        if row.metric == "exact_match" and min((longest[g] for g in row.answers), default=0) >= max_new_tokens:
+                longest[gold] = who.length(gold)
+        shortest = min((length for g in row.answers if (length := longest[g]) is not None), default=0)
+        if row.metric == "exact_match" and shortest >= how.max_new_tokens:
             problems.append(
-                f"{row.id}: its answer takes {longest[row.answers[0]]} tokens and an end, "
-                f"more than max_new_tokens={max_new_tokens}"
+                f"{row.id}: its answer takes {shortest} tokens and an end, "
+                f"more than max_new_tokens={how.max_new_tokens}"
             )
     if problems:
         more = f"\n... and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise EvalError("These questions cannot be evaluated:\n" + "\n".join(problems[:10]) + more)
 
 
-Order = Callable[[Sequence[Ids], Sequence[Sequence[Ids]]], "list[NDArray[np.float64]]"]
-
-
-def _rank(order: Order, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
-    """How likely each option of each row is, its end included; ids come from where training takes them."""
-    prompts: list[Ids] = []
-    options: list[list[Ids]] = []
-    for row in rows:
-        prompt = fmt.prompt(row.prompt)
-        prompts.append(prompt)
-        many = []
-        for option in row.options:
-            whole = fmt.encode((*row.prompt, Message("assistant", option)))
-            many.append(whole.ids[whole.learn])
-        options.append(many)
-    likely = order(prompts, options) if rows else []
-    return [tuple(scores.tolist()) for scores in likely]
-
-
-def _unasked(order: Order, fmt: Format, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
+def _unasked(who: Respondent, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
     """How likely each option is as an answer to an empty question."""
     known = list(dict.fromkeys(option for row in rows for option in row.options))
-    empty = Conversation((Message("user", ""), Message("assistant", "")))
+    empty = Conversation((Message("user", ""),))
     asked = [replace(empty, options=tuple(known[i : i + 64])) for i in range(0, len(known), 64)]
-    found = dict(zip(known, (x for scores in _rank(order, fmt, asked) for x in scores), strict=True))
+    found = dict(zip(known, (x for scores in who.likely(asked) for x in scores), strict=True))
     return [tuple(found[option] for option in row.options) for row in rows]
 
 
 def _records(
-    row: Conversation, answer: Answer, metric: str, name: str, level: str, format: str, shots: int, group: str
+    row: Conversation,
+    answer: Answer,
+    metric: str,
+    name: str,
+    level: str,
+    format: str,
+    shots: int,
+    shown: str,
+    thoughts: str,
 ) -> list[Record]:
     """One for an answer; where a metric looks at several things in it, one for each."""
     value = METRICS[metric](answer, row)
@@ -176,12 +189,13 @@ def _records(
         cluster=row.cluster,
         template=row.template,
         language=row.language,
-        group=group,
-        prompt=_shown(row, shots),
+        group=row.group or row.id,
+        prompt=shown,
         answer=chosen(answer, row) if metric == "options" else answer.text,
         gold=row.answers,
         value=value if isinstance(value, float) else 0.0,
         finished=answer.finished,
+        thoughts=thoughts if metric != "options" else "",
         options=row.options if metric == "options" else (),
         likely=answer.likely if metric == "options" else (),
         unasked=answer.unasked if metric == "options" else (),
@@ -191,8 +205,8 @@ def _records(
     return [replace(only, id=f"{row.id}#{i}", value=one) for i, one in enumerate(value)]
 
 
-def _shown(row: Conversation, shots: int) -> str:
-    turns = row.prompt[-1:] if shots else row.prompt
+def _shown(question: Conversation, shots: int) -> str:
+    turns = question.messages[-1:] if shots else question.messages
     if len(turns) == 1:
         return turns[0].content
     return "\n".join(f"{m.role}: {m.content}" for m in turns)

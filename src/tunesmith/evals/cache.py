@@ -16,7 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 ENGINE = 1
 """Raised when ``generate`` or ``rank_options`` begin to answer otherwise."""
+_SECONDS = 2.0
+"""How long an answer may wait to be written."""
 _WEIGHTS = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json")
 
 
@@ -61,6 +65,25 @@ class Cache:
             rows = self._file.execute(f"SELECT key, value FROM answers WHERE key IN ({marks})", part)
             found.update((key, json.loads(value)) for key, value in rows)
         return found
+
+    @contextmanager
+    def saving(self) -> Iterator[Callable[[bytes, Any], None]]:
+        """Remember values one by one, as they come; after a crash all are there but those of the last seconds."""
+        waiting: dict[bytes, Any] = {}
+        saved = time.monotonic()
+
+        def keep(key: bytes, value: Any) -> None:
+            nonlocal saved
+            waiting[key] = value
+            if time.monotonic() - saved > _SECONDS:
+                self.put(waiting)
+                waiting.clear()
+                saved = time.monotonic()
+
+        try:
+            yield keep
+        finally:
+            self.put(waiting)
 
     def put(self, values: dict[bytes, Any]) -> None:
         """Remember values, all or none of them."""
@@ -92,15 +115,20 @@ class Answers:
 
         about = ("generate", sorted(stop_ids), max_new_tokens, alone)
         keys = [self._key(about, prompt) for prompt in prompts]
-        known = self._cache.get(keys)
-        new = [i for i, key in enumerate(keys) if key not in known]
-        said = generate(
-            self._model, [prompts[i] for i in new], stop_ids=stop_ids, max_new_tokens=max_new_tokens, alone=alone,
-            progress=progress,
-        ) if new else []  # fmt: skip
-        fresh = {keys[i]: [list(g.ids), g.finished] for i, g in zip(new, said, strict=True)}
-        self._count(len(prompts), len(new), fresh)
-        return [Generated(tuple(ids), finished) for ids, finished in map({**known, **fresh}.__getitem__, keys)]
+        known, new = self._known(keys)
+        if new:
+            with self._cache.saving() as keep:
+
+                def each(number: int, found: Generated) -> None:
+                    key = keys[new[number]]
+                    known[key] = [list(found.ids), found.finished]
+                    keep(key, known[key])
+
+                generate(
+                    self._model, [prompts[i] for i in new], stop_ids=stop_ids, max_new_tokens=max_new_tokens,
+                    alone=alone, progress=progress, each=each,
+                )  # fmt: skip
+        return [Generated(tuple(ids), finished) for ids, finished in map(known.__getitem__, keys)]
 
     def rank_options(
         self, prompts: Sequence[Ids], options: Sequence[Sequence[Ids]], *, alone: bool = False
@@ -109,18 +137,26 @@ class Answers:
         from tunesmith.models.generate import rank_options
 
         keys = [self._key(("rank", alone), p, *many) for p, many in zip(prompts, options, strict=True)]
-        known = self._cache.get(keys)
-        new = [i for i, key in enumerate(keys) if key not in known]
-        scores = (
-            rank_options(self._model, [prompts[i] for i in new], [options[i] for i in new], alone=alone) if new else []
-        )
-        fresh = {keys[i]: s.tolist() for i, s in zip(new, scores, strict=True)}
-        self._count(len(prompts), len(new), fresh)
-        return [np.array(scores) for scores in map({**known, **fresh}.__getitem__, keys)]
+        known, new = self._known(keys)
+        if new:
+            with self._cache.saving() as keep:
 
-    def _count(self, all_: int, new: int, fresh: dict[bytes, Any]) -> None:
-        self.known, self.asked = self.known + all_ - new, self.asked + new
-        self._cache.put(fresh)
+                def each(number: int, scores: NDArray[np.float64]) -> None:
+                    key = keys[new[number]]
+                    known[key] = scores.tolist()
+                    keep(key, known[key])
+
+                some = [prompts[i] for i in new], [options[i] for i in new]
+                rank_options(self._model, *some, alone=alone, each=each)
+        return [np.array(scores) for scores in map(known.__getitem__, keys)]
+
+    def _known(self, keys: Sequence[bytes]) -> tuple[dict[bytes, Any], list[int]]:
+        """What is known of some keys, and the numbers of those that have to be asked, each once."""
+        known = self._cache.get(keys)
+        new = {key: i for i, key in enumerate(keys) if key not in known}
+        missing = sum(key in new for key in keys)
+        self.known, self.asked = self.known + len(keys) - missing, self.asked + missing
+        return known, list(new.values())
 
     def _key(self, about: tuple[object, ...], *ids: Ids) -> bytes:
         hash_ = hashlib.blake2b(self._digest, digest_size=16)

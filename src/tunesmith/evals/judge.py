@@ -1,6 +1,6 @@
 """A language model as the judge of two answers, or of several.
 
-    found = judge(say, [Match("q1", "Name a river.", ours, theirs), ...])
+    found = judge(who, [Match("q1", "Name a river.", ours, theirs), ...])
     found.rate                 how often ours is preferred, with interval;  found.length_controlled  were both as long
     found.swayed               how often the judge changed its mind when the answers changed places
 
@@ -8,21 +8,25 @@ Each match is judged in both orders (with several answers: in as many as there a
 because judges favour a place. What cannot be read as a verdict is counted and taken for no preference; nothing is
 dropped.
 
-``say`` gives the judge's words for each of many prompts: a local model through ``generate``, or any client.
+The judge is any respondent: a model on this machine or behind a server.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tunesmith.errors import EvalError
 from tunesmith.evals.figures import length_controlled
+from tunesmith.evals.records import Record
 from tunesmith.evals.stats import Interval, cluster_bootstrap
-from tunesmith.types import Message
+from tunesmith.types import Conversation, Message
 
-Say = Callable[[Sequence[tuple[Message, ...]]], Sequence[str]]
+if TYPE_CHECKING:
+    from tunesmith.evals.respondent import Respondent
+    from tunesmith.models.generate import Progress
 
 _ASK = {
     "en": (
@@ -71,6 +75,29 @@ class Judged:
     """The share of ours in each match."""
 
 
+def matches_of(ours: Iterable[Record], theirs: Iterable[Record]) -> list[Match]:
+    """The free answers of two models to the same questions."""
+    free = [{(r.shots, _question(r)): r for r in side if not r.options} for side in (ours, theirs)]
+    shared = [key for key in free[0] if key in free[1]]
+    if not shared:
+        raise EvalError("The two models have not answered a question in common, so there is nothing to judge.")
+    found = []
+    for key in shared:
+        a, b = free[0][key], free[1][key]
+        texts = (a.thoughts or a.answer, b.thoughts or b.answer)
+        question = a.prompt
+        if a.prompt != b.prompt:  # each has led its own talk
+            question = "Two talks that begin alike."
+            texts = (f"{a.prompt}\nassistant: {texts[0]}", f"{b.prompt}\nassistant: {texts[1]}")
+        found.append(Match(f"{key[1]}, {key[0]} shown", question, texts, a.language, a.group))
+    return found
+
+
+def _question(record: Record) -> str:
+    """The id of a question; a metric of several things has an answer once for each of them."""
+    return record.id.rpartition("#")[0] if record.metric.startswith("each_") else record.id
+
+
 def prompts_of(match: Match) -> list[tuple[Message, ...]]:
     """The match in as many orders as it has answers, each answer once in each place."""
     system, question, answer = _ASK.get(match.language, _ASK["en"])
@@ -99,21 +126,20 @@ def verdict(text: str, answers: int) -> int | None:
     return place if place < answers else None
 
 
-def judge(say: Say, matches: Sequence[Match]) -> Judged:
-    """Judge all matches in all orders."""
+def judge(who: Respondent, matches: Sequence[Match], *, limit: int = 1024, progress: Progress | None = None) -> Judged:
+    """Judge all matches in all orders; a verdict may take ``limit`` tokens."""
     if not matches or any(not 2 <= len(match.answers) <= 26 for match in matches):
         raise EvalError("A judge needs matches of two answers or more.")
     asked = [(match, turn, prompt) for match in matches for turn, prompt in enumerate(prompts_of(match))]
-    said = say([prompt for _, _, prompt in asked])
-    if len(said) != len(asked):
-        raise EvalError(f"The judge was asked {len(asked)} times and has answered {len(said)} times.")
+    questions = [Conversation(prompt, id=f"{match.id}/{turn}") for match, turn, prompt in asked]
+    said = who.say(questions, limit=limit, progress=progress)
     shares: dict[str, list[float]] = {match.id: [] for match in matches}
     named: dict[str, list[int | None]] = {match.id: [] for match in matches}
     if len(shares) < len(matches):
         raise EvalError("Two matches have the same id.")
-    for (match, turn, _), text in zip(asked, said, strict=True):
+    for (match, turn, _), found in zip(asked, said, strict=True):
         many = len(match.answers)
-        place = verdict(text, many)
+        place = verdict(found.text, many)
         which = (place + turn) % many if place is not None and place >= 0 else place
         named[match.id].append(which)
         shares[match.id].append(1 / many if which is None or which < 0 else float(which == 0))

@@ -22,6 +22,8 @@ from tunesmith.evals.metrics.options import chosen
 from tunesmith.evals.stats import Difference, Interval, interval, paired
 from tunesmith.types import LEVELS, Conversation, Score
 
+ANSWERS = "answers.jsonl"
+"""The file of answers in a folder."""
 TEXT_FORMAT = "text"
 """The format of questions that continue plain text; they belong to level ``seen``."""
 LEVEL_NAMES = {
@@ -57,6 +59,8 @@ class Record:
     gold: tuple[str, ...]
     value: float
     finished: bool
+    thoughts: str = ""
+    """All that was said, where only what it concludes is the answer."""
     options: tuple[str, ...] = ()
     likely: tuple[float, ...] = ()
     """The log-likelihood of each option, its end included; so other ways to compare them need no model."""
@@ -96,6 +100,18 @@ def read_records(path: Path | str) -> list[Record]:
             except (ValueError, TypeError, KeyError) as error:
                 raise EvalError(f"{path}:{number}: not a record of an evaluation: {error}") from None
     return found
+
+
+def answers_in(path: Path) -> list[Record]:
+    """The answers in a file, a stage's folder, or a run's folder."""
+    if path.is_file():
+        return read_records(path)
+    files = [path / ANSWERS, *sorted(path.glob(f"*/{ANSWERS}"))] if path.is_dir() else []
+    files = [file for file in files if file.exists()]
+    if len(files) != 1:
+        what = f"no {ANSWERS}" if not files else f"{len(files)} files of answers: {', '.join(map(str, files))}"
+        raise EvalError(f"{path} holds {what}. Wanted a run that was evaluated, or the file itself.")
+    return read_records(files[0])
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ rows: 200                 of each task; the same ones for every model, in whatev
 wordings: 3               of each task's own; left out, all of them
 shots: [0, 5]             answered examples before a question, which are never asked themselves
 examples: own             each question has its own; ``same``: all have the same
+thoughts: asked           it may think aloud; what it concludes is scored
+turns: own                of several turns it gives all answers itself, not only the last
 max_new_tokens: 64
 
 asked = Suite.load("reading.yaml").questions()        {0: [...], 5: [...]}
@@ -14,9 +16,9 @@ asked = Suite.load("reading.yaml").questions()        {0: [...], 5: [...]}
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,8 +28,13 @@ from tunesmith.data.preview import order
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Unrenderable, render
 from tunesmith.errors import EvalError
+from tunesmith.evals.ask import How
 from tunesmith.evals.metrics import METRICS
 from tunesmith.types import Conversation, Example, SetAside
+
+Row = TypeVar("Row", Example, Conversation)
+_THINK = {"zh": "让我们一步一步地思考，最后用“答案是”给出答案。"}
+_THINK_ENGLISH = 'Let\'s think step by step, and end with "The answer is".'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,14 @@ class Suite(BaseModel):
     examples: Literal["own", "same"] = Field(
         "own", description="Whether each question has its own examples, or all have the same, which is faster."
     )
+    thoughts: Literal["asked", "shown"] | None = Field(
+        None,
+        description="asked: each question asks to think step by step; shown: the examples do so, as GSM8K's answers. "
+        "In both cases what the model concludes is scored.",
+    )
+    turns: Literal["given", "own"] = Field(
+        "given", description="Of several turns the earlier answers are those of the data, or the model's own."
+    )
     rank: bool = Field(True, description="Whether it is also seen which option is likeliest.")
     unasked: bool = Field(False, description="Whether it is seen how likely options are without a question (PMI).")
     max_new_tokens: int = Field(64, ge=1, description="Longest answer.")
@@ -64,6 +79,17 @@ class Suite(BaseModel):
         places = [str(place if (place := Path(t).expanduser()).is_absolute() else path.parent / t) for t in suite.tasks]
         return suite.model_copy(update={"tasks": places})
 
+    @property
+    def how(self) -> How:
+        """How the questions are asked."""
+        return How(
+            max_new_tokens=self.max_new_tokens,
+            rank=self.rank and self.thoughts is None,
+            unasked=self.unasked,
+            own=self.turns == "own",
+            thoughts=self.thoughts is not None,
+        )
+
     def questions(self) -> Asked:
         """All questions, the same at every call."""
         tasks = load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
@@ -71,27 +97,31 @@ class Suite(BaseModel):
         asked: dict[int, list[Conversation]] = {shots: [] for shots in self.shots}
         aside = list(found.set_aside)
         for task in tasks:
-            said = sorted(found.conversations.get(task.id, ()), key=lambda row: self._order(row.id))[: self.rows]
-            if said and any(self.shots):
-                raise EvalError(f"{task.id} is in words already and has no examples to show; ask it with shots: [0].")
-            asked.setdefault(0, []).extend(said)
+            said = sorted(found.conversations.get(task.id, ()), key=lambda row: self._order(row.id))
             examples = sorted(found.examples[task.id], key=lambda example: self._order(example.id))
             for shots in self.shots:
+                asked[shots] += self._in_words(task, said, shots)
                 asked[shots] += self._of_task(task, examples, shots, aside)
         if not any(asked.values()):
             raise EvalError(f"Suite {self.suite!r} asks nothing: its tasks have no rows.")
+        if self.thoughts == "asked":
+            asked = {shots: [_to_think(row) for row in rows] for shots, rows in asked.items()}
         return Asked({shots: rows for shots, rows in asked.items() if rows}, tuple(aside))
+
+    def _in_words(self, task: Task, rows: Sequence[Conversation], shots: int) -> list[Conversation]:
+        """Rows that are in words already; those that are shown stand before the question as turns."""
+        some, pool = self._apart(task, rows)
+        found = []
+        for row in some:
+            before = [m for other in self._shown(row, pool, shots) for m in other.messages if m.role != "system"]
+            head = [m for m in row.messages if m.role == "system"]
+            found.append(replace(row, messages=(*head, *before, *row.messages[len(head) :])) if before else row)
+        return found
 
     def _of_task(
         self, task: Task, examples: Sequence[Example], shots: int, aside: list[SetAside]
     ) -> list[Conversation]:
-        kept = len(examples) - max(self.shots)
-        if examples and kept < 1:
-            raise EvalError(
-                f"{task.id} has {len(examples)} rows: too few to show {max(self.shots)} and to ask one. Lower shots."
-            )
-        # The last ones in the drawn order are for showing, so that no number of examples changes what is asked.
-        some, pool = examples[: min(self.rows, kept)], examples[min(self.rows, kept) :]
+        some, pool = self._apart(task, examples)
         rows = []
         for wording in self._wordings(task):
             for example in some:
@@ -101,11 +131,26 @@ class Suite(BaseModel):
                     aside.append(SetAside(f"{example.id}@{wording.id}", str(error), example.source))
         return rows
 
+    def _apart(self, task: Task, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
+        """Rows that are asked, and rows that are shown: the last in the drawn order, so that no number of examples
+        changes what is asked."""
+        most = max(self.shots)
+        kept = len(rows) - most
+        if rows and kept < 1:
+            raise EvalError(f"{task.id} has {len(rows)} rows: too few to show {most} and to ask one. Lower shots.")
+        some, pool = rows[: min(self.rows, kept)], rows[min(self.rows, kept) :]
+        if self.examples == "same":
+            given_away = {row.group for row in pool[:most] if row.group}
+            some = [row for row in some if row.group not in given_away]
+            if rows and not some:
+                raise EvalError(f"{task.id}: every question is of the group of an example shown. Use examples: own")
+        return some, pool
+
     def _wordings(self, task: Task) -> Sequence[Template]:
         offered = [template for template in task.templates if template.kind != "inverted"]
         return sorted(offered, key=lambda t: self._order(t.id))[: self.wordings] if self.wordings else offered
 
-    def _shown(self, example: Example, pool: Sequence[Example], shots: int) -> Sequence[Example]:
+    def _shown(self, example: Row, pool: Sequence[Row], shots: int) -> Sequence[Row]:
         if self.examples == "same":
             return pool[:shots]
         # Nothing of the question's own group is shown: that would give the answer away.
@@ -114,3 +159,12 @@ class Suite(BaseModel):
 
     def _order(self, id: str) -> bytes:
         return order(self.seed, id)
+
+
+def _to_think(row: Conversation) -> Conversation:
+    """The question, with the wish to think before it is answered."""
+    asked = row.prompt
+    if not asked or asked[-1].role != "user":
+        return row
+    text = f"{asked[-1].content}\n\n{_THINK.get(row.language, _THINK_ENGLISH)}"
+    return replace(row, messages=(*asked[:-1], replace(asked[-1], content=text), *row.messages[len(asked) :]))

@@ -85,20 +85,27 @@ def generate(
     sampling: Sampling = GREEDY,
     alone: bool = False,
     progress: Progress | None = None,
+    each: Callable[[int, Generated], None] | None = None,
 ) -> list[Generated]:
-    """Continue every prompt until the model stops or has said ``max_new_tokens`` tokens."""
+    """Continue every prompt until the model stops or has said ``max_new_tokens`` tokens.
+
+    ``each`` is called with the number of a prompt and its answer as soon as that is known; equal prompts are told once.
+    """
     rows = [np.asarray(p, dtype=np.int64) for p in prompts]
     room = _room(model, rows)
     # Under sampling, equal prompts have different answers.
     apart = alone or sampling.temperature > 0
     shared, which = (rows, np.arange(len(rows))) if apart else _distinct(rows)
     answers: list[Generated | None] = [None] * len(shared)
+    first = {s: i for i, s in reversed(list(enumerate(which.tolist())))}
     done = 0
     with _answering(model, alone=alone) as run:
         for batch in run.batches(shared):
             limits = [min(max_new_tokens, room - len(shared[i]) * run.goes_on) for i in batch]
             for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling):
                 answers[i] = answer
+                if each:
+                    each(first[i], answer)
             done += len(batch)
             if progress:
                 progress(done, len(shared))
@@ -209,6 +216,7 @@ def rank_options(
     *,
     alone: bool = False,
     progress: Progress | None = None,
+    each: Callable[[int, NDArray[np.float64]], None] | None = None,
 ) -> list[NDArray[np.float64]]:
     """The log-likelihood of each option of each prompt: the sum of log p(token) over the option's ids.
 
@@ -242,6 +250,9 @@ def rank_options(
                 sums = _tails(run, state, logits, source, [choices[i][j] for i, j in pairs])
                 for (i, j), total in zip(pairs, sums.tolist(), strict=True):
                     out[i][j] = total
+                if each:
+                    for i in dict.fromkeys(i for i, _ in pairs):
+                        each(i, out[i])
             done += len(batch)
             if progress:
                 progress(done, len(shared))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tunesmith.chat import ChatFormat
     from tunesmith.evals.records import Record
 
-ANSWERS = "answers.jsonl"
 NEW: tuple[Level, ...] = ("task", "cluster")
 """What the models of an ablation are asked: tasks that none of them was trained on."""
 
@@ -48,8 +47,9 @@ class Evaluate(Stage):
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals", "models", "chat")
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.evals.ask import ask, ask_text
-        from tunesmith.evals.records import write_records
+        from tunesmith.evals.ask import How, ask, ask_text
+        from tunesmith.evals.records import ANSWERS, write_records
+        from tunesmith.evals.respondent import Local
         from tunesmith.models.vocabulary import extend
 
         build = job.inputs[self.data]
@@ -65,15 +65,8 @@ class Evaluate(Stage):
             for shots in self.shots:
                 questions = rows.held_out(build, "instruction", shots)
                 with job.progress(f"{name}, {shots} examples shown") as tell:
-                    records += ask(
-                        model,
-                        fmt,
-                        questions,
-                        name=name,
-                        shots=shots,
-                        max_new_tokens=self.max_new_tokens,
-                        progress=tell,
-                    )
+                    how = How(max_new_tokens=self.max_new_tokens)
+                    records += ask(Local(model, fmt), questions, name=name, shots=shots, how=how, progress=tell)
             if self.cloze and (build / "cloze.jsonl").exists():
                 records += ask_text(model, fmt, _clozes(build, self.cloze, job.seed), name=name)
         for format, stage in self.ablation.items():
@@ -84,7 +77,8 @@ class Evaluate(Stage):
 
     def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""
-        from tunesmith.evals.ask import ask
+        from tunesmith.evals.ask import How, ask
+        from tunesmith.evals.respondent import Local
 
         model = open_model(job.inputs[stage])
         found: list[Record] = []
@@ -92,16 +86,8 @@ class Evaluate(Stage):
             questions = rows.held_out(build, asked)
             new: dict[Level, list[Conversation]] = {level: questions[level] for level in NEW if level in questions}
             with job.progress(f"tuned on {format}, asked by {asked}") as tell:
-                found += ask(
-                    model,
-                    fmt,
-                    new,
-                    name=format,
-                    format=asked,
-                    max_new_tokens=self.max_new_tokens,
-                    rank=False,
-                    progress=tell,
-                )
+                how = How(max_new_tokens=self.max_new_tokens, rank=False)
+                found += ask(Local(model, fmt), new, name=format, format=asked, how=how, progress=tell)
         return found
 
 

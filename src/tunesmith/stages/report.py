@@ -15,8 +15,9 @@ import yaml
 from pydantic import Field
 
 from tunesmith.errors import EvalError
+from tunesmith.evals.records import ANSWERS
 from tunesmith.stages import rows, training
-from tunesmith.stages.evaluate import ANSWERS, Evaluate
+from tunesmith.stages.evaluate import Evaluate
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import pytest
 from tests.evals.constraints.test_constraints import CASES
 from tunesmith.errors import EvalError, UnknownName
 from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.evals.metrics.final_answer import conclusion
 from tunesmith.evals.metrics.form import form_of
 from tunesmith.evals.metrics.refusal import declines
 from tunesmith.evals.porter import stem
@@ -360,3 +361,25 @@ def test_ten_thousand_texts_break_no_metric_and_loose_is_never_stricter() -> Non
         assert isinstance(strict, list) and isinstance(loose, list)
         assert all(b >= a for a, b in zip(strict, loose, strict=True))
         assert values["constraints"] == min(strict) and values["constraints_loose"] >= values["constraints"]
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("First 3, then 4. The answer is 12.", "12"),
+        ("The answer is 5. No, wait: the answer is (B).", "(B)"),
+        ("48/2 = 24\n#### 72", "72"),
+        ("so $\\boxed{\\frac{1}{2}}$ follows", "\\frac{1}{2}"),
+        ("The answer is 3, hence \\boxed{4}", "4"),
+        ("\\boxed{4}, so the answer is 7", "7"),
+        ("<think>The answer is 9?</think>\nParis", "Paris"),
+        ("先算三加四，答案是“七”。", "七"),
+        ("答案为：北京", "北京"),
+        ("a\nb\nParis", "Paris"),
+        ("The answer is", "The answer is"),
+        ("", ""),
+        ("\n \n", ""),
+    ],
+)
+def test_what_a_text_concludes(text: str, want: str) -> None:
+    assert conclusion(text) == want

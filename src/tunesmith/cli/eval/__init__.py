@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tunesmith.cli.eval import ask, diff, run
+from tunesmith.cli.eval import ask, diff, judge, run
 
 
 class _RunByDefault(TyperGroup):
@@ -29,3 +29,4 @@ app = typer.Typer(
 app.command(name="run")(run.evaluate)
 app.command(name="ask")(ask.ask)
 app.command(name="diff")(diff.diff)
+app.command(name="judge")(judge.judge)

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def ask(
     suite: Annotated[Path, typer.Argument(help="A YAML file: which tasks, how many rows, wordings, examples.")],
-    models: Annotated[list[str], typer.Argument(help="Runs, model folders, or models of the hub (hub:owner/model).")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs, model folders, models of the hub (hub:owner/model), servers (http://host/v1#model)."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for answers.jsonl and figures.json.")] = Path(
         "runs/eval"
     ),
@@ -29,6 +34,10 @@ def ask(
     alone: Annotated[
         bool, typer.Option("--alone", help="One question at a time: slow, the same to the last bit.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Ask also what was answered before.")] = False,
+    price: Annotated[
+        str, typer.Option(help="Of a million tokens read and written, to see what a server costs.", metavar="IN/OUT")
+    ] = "",
 ) -> None:
     """Ask models the same questions, count, and compare each with the first.
 
@@ -36,55 +45,59 @@ def ask(
 
         tunesmith eval ask reading.yaml runs/quickstart
         tunesmith eval ask reading.yaml hub:Qwen/Qwen3-0.6B runs/my --out runs/compared
+        tunesmith eval ask reading.yaml http://localhost:8000/v1#qwen#tokenizer=models/qwen
         tunesmith eval diff runs/compared runs/compared --before-model Qwen3-0.6B --after-model my
     """
-    from tunesmith.cli.folders import open_folder
+    from tunesmith.cli.respondents import name_of, opened
     from tunesmith.evals.ask import ask as ask_model
     from tunesmith.evals.cache import Cache
-    from tunesmith.evals.records import write_records
+    from tunesmith.evals.records import ANSWERS, write_records
     from tunesmith.evals.suite import Suite
-    from tunesmith.models.load import load_model
-    from tunesmith.stages import hub
-    from tunesmith.stages.evaluate import ANSWERS
-    from tunesmith.stages.training import open_format
 
-    orders = Suite.load(suite)
-    folders = {_name(model): open_folder(hub.place(model)).folder for model in models}
-    if len(folders) < len(models):
-        raise EvalError(f"Two of the models have the same name: {', '.join(map(_name, models))}.")
+    orders, prices = Suite.load(suite), _prices(price)
+    names = [name_of(model) for model in models]
+    if len(set(names)) < len(names):
+        raise EvalError(f"Two of the models have the same name: {', '.join(names)}.")
     asked = orders.questions()
     console = Console()
     if asked.set_aside:
         console.print(f"[dim]{len(asked.set_aside):,} rows set aside, {asked.set_aside[0].reason} for one[/]")
     records: list[Record] = []
+    places: dict[str, str] = {}
     cache = Cache(out / "answers.sqlite")
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for name, folder in folders.items():
-            fmt, model = open_format(folder, chat), load_model(folder, attention="sdpa")
-            model.train(False)
-            known = cache.of(model, folder)
+        for model in models:
+            one = opened(model, cache, chat=chat, alone=alone, again=again)
+            places[one.name] = one.place
+            if orders.how.rank and not one.who.ranks:
+                console.print(f"[dim]{one.name}: options are not ranked; #tokenizer=FOLDER would do it[/]")
             for shots, rows in asked.questions.items():
-                bar = progress.add_task(f"{name}, {shots} examples shown", total=len(rows))
+                bar = progress.add_task(f"{one.name}, {shots} examples shown", total=len(rows))
 
                 def tell(done: int, of: int, bar: object = bar) -> None:
                     progress.update(bar, completed=done, total=of)  # type: ignore[arg-type]
 
                 records += ask_model(
-                    model, fmt, {"asked": rows}, name=name, shots=shots, rank=orders.rank, unasked=orders.unasked,
-                    max_new_tokens=orders.max_new_tokens, alone=alone, known=known, progress=tell,
-                )  # fmt: skip
-            if known.known:
-                console.print(f"[dim]{name}: {known.known:,} of {known.known + known.asked:,} answers were known[/]")
+                    one.who, {"asked": rows}, name=one.name, shots=shots, how=orders.how, progress=tell
+                )
+            if used := one.used(prices):
+                console.print(f"[dim]{used}[/]")
     write_records(out / ANSWERS, records)
-    table, figures = _figures(records, list(folders))
-    about = {"suite": orders.model_dump(), "models": {name: str(folder) for name, folder in folders.items()}}
+    table, figures = _figures(records, list(places))
+    about = {"suite": orders.model_dump(), "models": places}
     (out / "figures.json").write_text(json.dumps({**about, "figures": figures}, ensure_ascii=False, indent=1) + "\n")
     console.print(table)
     console.print(f"Every answer: {out / 'answers.jsonl'}")
 
 
-def _name(model: str) -> str:
-    return Path(model.removeprefix("hub:").partition("@")[0]).name
+def _prices(text: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        read, written = map(float, text.split("/"))
+    except ValueError:
+        raise EvalError(f"--price {text}: wanted two prices of a million tokens, as in 0.15/0.60") from None
+    return read, written
 
 
 def _figures(records: Sequence[Record], models: Sequence[str]) -> tuple[Table, list[dict[str, object]]]:

@@ -38,9 +38,10 @@ def diff(
         tunesmith eval diff runs/my runs/my --before-model base          [dim]what tuning changed[/]
     """
     from tunesmith.evals.changes import changes, of_model
+    from tunesmith.evals.records import answers_in
 
     sides = [
-        of_model(_answers(path), model, str(path)) for path, model in ((before, before_model), (after, after_model))
+        of_model(answers_in(path), model, str(path)) for path, model in ((before, before_model), (after, after_model))
     ]
     found = [change for change in changes(*sides) if level is None or change.level == level]
     if not found:
@@ -55,21 +56,6 @@ def diff(
     console.print(_table(found))
     for change in found:
         _show(console, change, limit)
-
-
-def _answers(path: Path) -> list[Record]:
-    """The answers in a file, a stage's folder, or a run's folder."""
-    from tunesmith.evals.records import read_records
-    from tunesmith.stages.evaluate import ANSWERS
-
-    if path.is_file():
-        return read_records(path)
-    files = [path / ANSWERS, *sorted(path.glob(f"*/{ANSWERS}"))] if path.is_dir() else []
-    files = [file for file in files if file.exists()]
-    if len(files) != 1:
-        what = f"no {ANSWERS}" if not files else f"{len(files)} files of answers: {', '.join(map(str, files))}"
-        raise EvalError(f"{path} holds {what}. Wanted a run that was evaluated, or the file itself.")
-    return read_records(files[0])
 
 
 def _table(found: Sequence[Change]) -> Table:

@@ -14,10 +14,11 @@ from tunesmith.evals.metrics import (
     superni,
     wording,
 )
-from tunesmith.evals.metrics.metric import METRICS, Answer, Metric, tidy
+from tunesmith.evals.metrics.metric import METRICS, WITHOUT_GOLD, Answer, Metric, tidy
 
 __all__ = [
     "METRICS",
+    "WITHOUT_GOLD",
     "Answer",
     "Metric",
     "constraints",

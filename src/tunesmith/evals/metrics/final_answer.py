@@ -12,7 +12,21 @@ import re
 from tunesmith.evals.metrics.metric import METRICS, Answer, tidy
 from tunesmith.types import Conversation
 
-_SAID = re.compile(r"(?:\banswer(?:\s+is|:)|答案是|答案：|####)[ :]*(?=\S)", re.IGNORECASE)
+_SAID = re.compile(r"(?:\banswer(?:\s+is|:)|答案是|答案为|答案：|####)[ :：]*(?=\S)", re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
+
+
+def conclusion(text: str) -> str:
+    """What a text that thinks aloud concludes, in its own words: what stands after "the answer is", "####" or 答案是,
+    or in a box, whichever comes last; else its last line. What a model thinks between ``<think>`` marks is passed over.
+    """
+    text = text.rpartition("</think>")[2].strip()
+    said, boxed = list(_SAID.finditer(text)), list(_BOXED.finditer(text))
+    if boxed and (not said or boxed[-1].start() > said[-1].end()):
+        return boxed[-1][1].strip()
+    if said:
+        return text[said[-1].end() :].partition("\n")[0].strip().strip(" .。*\"'`“”") or text
+    return (text.splitlines() or [""])[-1].strip()
 
 
 def final(text: str) -> str:

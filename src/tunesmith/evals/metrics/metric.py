@@ -35,6 +35,8 @@ class Answer:
 
 Metric = Callable[[Answer, Conversation], "float | Sequence[float]"]
 METRICS: Registry[Metric] = Registry("Metric")
+WITHOUT_GOLD = frozenset({"fresh", "same_language"})
+"""Metrics that look at the answer and the question alone."""
 
 
 def tidy(text: str) -> str:

@@ -1,0 +1,78 @@
+"""Whom a person means to ask: a run, a model's folder, a model of the hub, or one behind a server.
+
+runs/my    models/qwen    hub:Qwen/Qwen3-0.6B
+http://localhost:8000/v1                          the model that a server serves, in the server's own template
+http://localhost:8000/v1#name                     one of several
+http://localhost:8000/v1#name#tokenizer=FOLDER    with our tokens, so that options can be ranked
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunesmith.evals.cache import Answers, Cache
+    from tunesmith.evals.respondent import Local
+    from tunesmith.evals.server import Server
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Someone who can be asked."""
+
+    name: str
+    place: str
+    """The folder, or the address."""
+    who: Local | Server
+    known: Answers | None = None
+    """What is known of a local model."""
+
+    def used(self, price: tuple[float, float] | None = None) -> str:
+        """What was asked, in a line; "" where there is nothing to say."""
+        from tunesmith.evals.server import Server
+
+        if isinstance(self.who, Server):
+            cost = f", {self.who.used.cost(*price):,.4f} in all" if price else ""
+            return f"{self.name}: {self.who.used}{cost}"
+        if self.known and self.known.known:
+            all_ = self.known.known + self.known.asked
+            return f"{self.name}: {self.known.known:,} of {all_:,} answers were known"
+        return ""
+
+
+def name_of(place: str) -> str:
+    """What a model is called in tables."""
+    if place.startswith(("http://", "https://")):
+        from tunesmith.evals.server import parts
+
+        url, model, _ = parts(place)
+        return Path(model).name or url.split("//")[1].partition("/")[0]
+    return Path(place.removeprefix("hub:").partition("@")[0]).name
+
+
+def opened(
+    place: str, cache: Cache | None = None, *, chat: str | None = None, alone: bool = False, again: bool = False
+) -> Asked:
+    """Open it."""
+    from tunesmith.cli.folders import open_folder
+    from tunesmith.evals.respondent import Local
+    from tunesmith.evals.server import Server, parts
+    from tunesmith.models.load import load_model
+    from tunesmith.stages import hub
+    from tunesmith.stages.training import open_format
+
+    if place.startswith(("http://", "https://")):
+        url, model, tokenizer = parts(place)
+        fmt = (
+            open_format(open_folder(hub.place(tokenizer), "tokenizer_config.json").folder, chat) if tokenizer else None
+        )
+        key = os.environ.get("OPENAI_API_KEY", "")
+        return Asked(name_of(place), url, Server(url, model, fmt=fmt, key=key, cache=cache, again=again))
+    folder = open_folder(hub.place(place)).folder
+    model_ = load_model(folder, attention="sdpa")
+    model_.train(False)
+    known = cache.of(model_, folder) if cache and not again else None
+    return Asked(name_of(place), str(folder), Local(model_, open_format(folder, chat), known=known, alone=alone), known)

@@ -1,0 +1,117 @@
+"""Who is asked: a model on this machine, or one behind a server (``evals/server.py``). Evaluation sees no difference.
+
+    who = Local(model, fmt)                             a model of Hugging Face, and its chat format
+    who.say(questions, limit=64)                        [Said(text, finished), ...]
+    who.likely(questions)                               how likely each option of each question is
+
+A question is a ``Conversation`` without its answer; its options, where it has some, are ranked behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.types import Conversation, Encoded, Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from tunesmith.evals.cache import Answers
+    from tunesmith.models.generate import Progress
+
+Ids = NDArray[np.int32]
+
+
+class Format(Protocol):
+    """What evaluation needs of a chat format; ``chat.ChatFormat`` is one."""
+
+    stop_ids: frozenset[int]
+
+    def prompt(self, messages: Conversation, /) -> Ids: ...
+
+    def encode(self, messages: Conversation, /) -> Encoded: ...
+
+    def decode(self, ids: Sequence[int], /) -> str: ...
+
+    def text_ids(self, text: str, /) -> Ids: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A free answer."""
+
+    text: str
+    finished: bool
+    """True when the model stopped by itself."""
+
+
+class Respondent(Protocol):
+    """Whoever can be asked."""
+
+    ranks: bool
+    """Whether it can tell how likely an option is."""
+
+    def say(self, questions: Sequence[Conversation], *, limit: int, progress: Progress | None = None) -> list[Said]: ...
+
+    def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]: ...
+
+    def length(self, text: str) -> int | None:
+        """How many tokens a text has, where that is known."""
+        ...
+
+
+class Local:
+    """A model on this machine."""
+
+    ranks = True
+
+    def __init__(
+        self, model: PreTrainedModel, fmt: Format, *, known: Answers | None = None, alone: bool = False
+    ) -> None:
+        """What is ``known`` is not asked again. ``alone`` takes one question after the other: slow, and the same to
+        the last bit whatever else is asked."""
+        self._model, self.fmt, self._known, self._alone = model, fmt, known, alone
+
+    def say(self, questions: Sequence[Conversation], *, limit: int, progress: Progress | None = None) -> list[Said]:
+        """Free answers of at most ``limit`` tokens."""
+        from tunesmith.models.generate import generate
+
+        asked = [self.fmt.prompt(question) for question in questions]
+        stops, alone = self.fmt.stop_ids, self._alone
+        if self._known:
+            said = self._known.generate(asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
+        else:
+            said = generate(self._model, asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
+        return [Said(self.fmt.decode(one.ids), one.finished) for one in said]
+
+    def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
+        """The log-likelihood of each option, its end included."""
+        from tunesmith.models.generate import rank_options
+
+        if not questions:
+            return []
+        prompts = [self.fmt.prompt(question) for question in questions]
+        options = [option_ids(self.fmt, question) for question in questions]
+        if self._known:
+            found = self._known.rank_options(prompts, options, alone=self._alone)
+        else:
+            found = rank_options(self._model, prompts, options, alone=self._alone)
+        return [tuple(scores.tolist()) for scores in found]
+
+    def length(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self.fmt.text_ids(text))
+
+
+def option_ids(fmt: Format, question: Conversation) -> list[Ids]:
+    """The ids of each option as an answer, its end included: those that training would teach."""
+    found = []
+    for option in question.options:
+        whole = fmt.encode(replace(question, messages=(*question.messages, Message("assistant", option))))
+        found.append(whole.ids[whole.learn])
+    return found
