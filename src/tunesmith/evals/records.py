@@ -19,7 +19,7 @@ import numpy as np
 from tunesmith.errors import EvalError
 from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.evals.metrics.options import chosen
-from tunesmith.evals.stats import Difference, Interval, interval, paired
+from tunesmith.evals.stats import Difference, Interval, cluster_bootstrap, interval, paired
 from tunesmith.types import LEVELS, Conversation, Score
 
 ANSWERS = "answers.jsonl"
@@ -133,9 +133,14 @@ def scores(records: Iterable[Record]) -> list[Score]:
     return found
 
 
+LESS_IS_BETTER = frozenset({"bits_per_byte"})
+"""Metrics that are no shares from 0 to 1."""
+
+
 def rate(records: Sequence[Record]) -> Interval:
-    """The mean of some records, with its interval."""
-    return interval([r.value for r in records], [r.group for r in records])
+    """The mean of some records of one metric, with its interval."""
+    of = cluster_bootstrap if records and records[0].metric in LESS_IS_BETTER else interval
+    return of([r.value for r in records], [r.group for r in records])
 
 
 def compare(records: Iterable[Record], before: str, after: str) -> list[Comparison]:
@@ -161,9 +166,9 @@ def compare(records: Iterable[Record], before: str, after: str) -> list[Comparis
 
 def compared(key: Key, pairs: Sequence[tuple[Record, Record]]) -> Comparison:
     """Answers to the same questions, before and after."""
-    groups = [a.group for a, _ in pairs]
-    left, right = [a.value for a, _ in pairs], [b.value for _, b in pairs]
-    return Comparison(*key, interval(left, groups), interval(right, groups), paired(left, right, groups))
+    before, after = [a for a, _ in pairs], [b for _, b in pairs]
+    difference = paired([r.value for r in before], [r.value for r in after], [r.group for r in before])
+    return Comparison(*key, rate(before), rate(after), difference)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,10 +86,12 @@ def generate(
     alone: bool = False,
     progress: Progress | None = None,
     each: Callable[[int, Generated], None] | None = None,
+    until: Callable[[Sequence[int]], bool] | None = None,
 ) -> list[Generated]:
     """Continue every prompt until the model stops or has said ``max_new_tokens`` tokens.
 
     ``each`` is called with the number of a prompt and its answer as soon as that is known; equal prompts are told once.
+    ``until`` is shown an answer after each token, and ends it where it says True.
     """
     rows = [np.asarray(p, dtype=np.int64) for p in prompts]
     room = _room(model, rows)
@@ -102,7 +104,7 @@ def generate(
     with _answering(model, alone=alone) as run:
         for batch in run.batches(shared):
             limits = [min(max_new_tokens, room - len(shared[i]) * run.goes_on) for i in batch]
-            for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling):
+            for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling, until):
                 answers[i] = answer
                 if each:
                     each(first[i], answer)
@@ -119,6 +121,7 @@ def _finish(
     stops: frozenset[int],
     limits: list[int],
     sampling: Sampling,
+    until: Callable[[Sequence[int]], bool] | None,
 ) -> Iterator[tuple[int, Generated]]:
     """One batch from prompt to last token; each row is given back when it is done."""
     alive = np.array([k for k, limit in enumerate(limits) if limit > 0], dtype=np.int64)
@@ -141,6 +144,8 @@ def _finish(
         for k, token, stop in zip(alive.tolist(), picked.tolist(), stopped.tolist(), strict=True):
             if not stop:
                 said[k].append(token)
+        if until:
+            stopped |= np.array([until(said[k]) for k in alive.tolist()])
         full = np.array([len(said[k]) >= limits[k] for k in alive])
         over = stopped | full
         for k, stop in zip(alive[over].tolist(), stopped[over].tolist(), strict=True):
@@ -217,11 +222,13 @@ def rank_options(
     alone: bool = False,
     progress: Progress | None = None,
     each: Callable[[int, NDArray[np.float64]], None] | None = None,
+    greedy: list[NDArray[np.bool_]] | None = None,
 ) -> list[NDArray[np.float64]]:
     """The log-likelihood of each option of each prompt: the sum of log p(token) over the option's ids.
 
     A prompt is read once, whatever the number of its options. Pass options with the stop token at
-    their end, where "Paris" is to be told from "Paris, Texas".
+    their end, where "Paris" is to be told from "Paris, Texas". A list given as ``greedy`` gets for each prompt which of
+    its options the model would say by itself, each token being the likeliest.
     """
     if len(prompts) != len(options):
         raise EvalError(f"{len(prompts)} prompts, but options for {len(options)}.")
@@ -231,9 +238,12 @@ def rank_options(
         raise EvalError("An option has no tokens; it cannot be told from silence.")
     room = _room(model, rows)
     for row, many in zip(rows, choices, strict=True):
-        if len(row) + max(map(len, many), default=0) > room:
+        if len(row) + max(map(len, many), default=0) > room + 1:  # the last token is not read
             raise EvalError(f"A prompt with its options is longer than the model's {room} positions.")
     out = [np.zeros(len(many)) for many in choices]
+    said = [np.zeros(len(many), np.bool_) for many in choices]
+    if greedy is not None:
+        greedy[:] = said
     # Where several rows share a prompt, their options are put together and the prompt is read once.
     shared, which = (rows, np.arange(len(rows))) if alone else _distinct(rows)
     asked: list[list[tuple[int, int]]] = [[] for _ in shared]
@@ -247,9 +257,10 @@ def rank_options(
             source = np.array([k for k, i in enumerate(batch) for _ in asked[i]], dtype=np.int64)
             pairs = [pair for i in batch for pair in asked[i]]
             if pairs:
-                sums = _tails(run, state, logits, source, [choices[i][j] for i, j in pairs])
-                for (i, j), total in zip(pairs, sums.tolist(), strict=True):
-                    out[i][j] = total
+                tails_ = [choices[i][j] for i, j in pairs]
+                sums, likeliest = _tails(run, state, logits, source, tails_, greedy=greedy is not None)
+                for (i, j), total, best in zip(pairs, sums.tolist(), likeliest.tolist(), strict=True):
+                    out[i][j], said[i][j] = total, best
                 if each:
                     for i in dict.fromkeys(i for i, _ in pairs):
                         each(i, out[i])
@@ -260,16 +271,23 @@ def rank_options(
 
 
 def _tails(
-    run: _Run, state: _State, logits: Tensor, source: NDArray[np.int64], tails: list[NDArray[np.int64]]
-) -> NDArray[np.float64]:
-    """Log-likelihood of each tail after row ``source`` of the batch."""
+    run: _Run,
+    state: _State,
+    logits: Tensor,
+    source: NDArray[np.int64],
+    tails: list[NDArray[np.int64]],
+    *,
+    greedy: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Log-likelihood of each tail after row ``source`` of the batch, and whether all its tokens are the likeliest."""
     first = torch.from_numpy(np.array([t[0] for t in tails]))
     at = torch.from_numpy(source)
     logp = torch.log_softmax(logits.float(), -1).cpu()
     total = logp[at, first].double().numpy()
+    best = (logp.argmax(-1)[at] == first).numpy() if greedy else np.zeros(len(tails), np.bool_)
     longest = max(map(len, tails))
     if longest == 1:
-        return total
+        return total, best
     # Right-padded: a causal model does not see what follows, and padded targets are not counted.
     padded = np.zeros((len(tails), longest), dtype=np.int64)
     real = np.zeros((len(tails), longest), dtype=bool)
@@ -280,7 +298,9 @@ def _tails(
     logp = torch.log_softmax(after.float(), -1)
     targets = torch.from_numpy(padded[:, 1:]).to(logp.device)
     each = logp.gather(-1, targets[..., None])[..., 0].double().cpu().numpy()
-    return np.asarray(total + (each * real[:, 1:]).sum(-1))
+    if greedy:
+        best &= ((logp.argmax(-1) == targets).cpu().numpy() | ~real[:, 1:]).all(-1)
+    return np.asarray(total + (each * real[:, 1:]).sum(-1)), best
 
 
 def draw(logits: Tensor, u: Tensor, sampling: Sampling) -> Tensor:

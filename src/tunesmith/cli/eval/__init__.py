@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tunesmith.cli.eval import ask, diff, judge, run
+from tunesmith.cli.eval import ask, diff, harness, judge, run
 
 
 class _RunByDefault(TyperGroup):
@@ -30,3 +30,4 @@ app.command(name="run")(run.evaluate)
 app.command(name="ask")(ask.ask)
 app.command(name="diff")(diff.diff)
 app.command(name="judge")(judge.judge)
+app.command(name="harness")(harness.harness)

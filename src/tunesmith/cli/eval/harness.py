@@ -1,0 +1,97 @@
+"""``tunesmith eval harness``: the tasks of lm-evaluation-harness, asked by our engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from tunesmith.errors import EvalError, nearest
+
+if TYPE_CHECKING:
+    from tunesmith.evals.records import Record
+
+
+def harness(
+    models: Annotated[list[str], typer.Argument(help="Runs, model folders, or models of the hub (hub:owner/model).")],
+    task: Annotated[list[str], typer.Option("--task", "-t", help="A task of the harness. May be repeated.")],
+    include: Annotated[list[Path] | None, typer.Option(help="A folder with task files of your own.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Answered examples before each question.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many questions of each task.", min=1)] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask in the model's chat template.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results and answers.")] = Path("runs/harness"),
+) -> None:
+    """Ask models the tasks of lm-evaluation-harness: their rules, their figures, our engine.
+
+    [bold]Examples[/]
+
+        tunesmith eval harness runs/quickstart --task my_task --include my_tasks/
+        tunesmith eval harness hub:Qwen/Qwen3-0.6B runs/my --task hellaswag --task gsm8k --limit 200
+    """
+    try:
+        import lm_eval
+        from lm_eval.tasks import TaskManager
+    except ImportError:
+        raise EvalError("This needs lm-evaluation-harness: pip install 'tunesmith[harness]'") from None
+    from tunesmith.cli.folders import open_folder
+    from tunesmith.cli.respondents import name_of
+    from tunesmith.evals.harness.model import HarnessModel
+    from tunesmith.evals.harness.results import records_of
+    from tunesmith.evals.records import ANSWERS, write_records
+    from tunesmith.stages import hub
+
+    tasks = TaskManager(include_path=[str(folder) for folder in include or ()] or None)
+    for name in task:
+        if name not in tasks.all_tasks:
+            close = nearest(name, tasks.all_tasks)
+            raise EvalError(f"The harness has no task {name!r}." + (f" Did you mean {close!r}?" if close else ""))
+    records: list[Record] = []
+    table = Table("task", "metric", *map(name_of, models), box=None)
+    figures: dict[tuple[str, str], list[str]] = {}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for model in models:
+            folder, name = open_folder(hub.place(model)).folder, name_of(model)
+            bar = progress.add_task(name, total=None)
+
+            def tell(done: int, of: int, bar: Any = bar) -> None:
+                progress.update(bar, completed=done, total=of)
+
+            results = lm_eval.simple_evaluate(
+                model=HarnessModel.open(folder, tell),
+                tasks=list(task),
+                num_fewshot=shots,
+                limit=limit,
+                apply_chat_template=chat,
+                task_manager=tasks,
+            )
+            _write(out / name, results)
+            records += records_of(results, name)
+            for one, found in results["results"].items():
+                for metric, value in found.items():
+                    if isinstance(value, float) and "_stderr" not in metric:
+                        error = found.get(metric.replace(",", "_stderr,", 1))
+                        shown = f" [dim]± {error:.4f}[/]" if isinstance(error, float) else ""
+                        figures.setdefault((one, metric), []).append(f"{value:.4f}{shown}")
+    write_records(out / ANSWERS, records)
+    for (one, metric), values in figures.items():
+        table.add_row(one, metric, *values)
+    console = Console()
+    console.print(table)
+    console.print(f"In the harness's shape: {out}/MODEL/results.json. Every answer: {out / ANSWERS}", highlight=False)
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    from lm_eval.utils import handle_non_serializable
+
+    folder.mkdir(parents=True, exist_ok=True)
+    value = {key: part for key, part in results.items() if key != "samples"}
+    text = json.dumps(value, default=handle_non_serializable, ensure_ascii=False, indent=2)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    for task, samples in results["samples"].items():
+        lines = (json.dumps(one, default=handle_non_serializable, ensure_ascii=False) for one in samples)
+        (folder / f"samples_{task}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
