@@ -171,6 +171,9 @@ class Echo:
     def length(self, text: str) -> int:
         return 1
 
+    def tokens(self, question: Conversation, said: Said) -> None:
+        return None
+
 
 def talk(id: str, *roles_and_texts: tuple[str, str]) -> Conversation:
     messages = tuple(Message(role, text) for role, text in roles_and_texts)

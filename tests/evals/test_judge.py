@@ -43,6 +43,9 @@ class Judge:
     def length(self, text: str) -> None:
         return None
 
+    def tokens(self, question: Conversation, said: Said) -> None:
+        return None
+
 
 def fair(prompts: Prompts) -> list[str]:
     """Names the answer that is good."""

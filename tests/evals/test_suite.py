@@ -139,11 +139,21 @@ def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedToken
     # two models, two numbers of examples, two metrics, twelve questions
     assert len(records) == 2 * 2 * 2 * 12 and {r.level for r in records} == {"asked"}
     figures = json.loads((folder / "out" / "figures.json").read_text())
-    assert figures["suite"]["suite"] == "places" and len(figures["figures"]) == 8
+    assert figures["suite"]["suite"] == "places" and len(figures["figures"]) == 4
     for line in figures["figures"]:
-        mine = [r.value for r in records if all(getattr(r, k) == line[k] for k in ("task", "shots", "metric", "model"))]
-        assert line["value"] == pytest.approx(sum(mine) / 12) and line["groups"] <= 6
-        assert ("difference" in line) == (line["model"] == "two")
+        same = [r for r in records if all(getattr(r, k) == line[k] for k in ("task", "shots", "metric"))]
+        for cell in line["cells"]:
+            mine = [r.value for r in same if r.model == cell["model"]]
+            assert cell["rate"]["value"] == pytest.approx(sum(mine) / 12) and cell["rate"]["groups"] <= 6
+            assert (cell["difference"] is not None) == (cell["model"] == "two")
+    for name in ("one", "two"):
+        shaped = json.loads((folder / "out" / f"results_{name}.json").read_text())["results"]
+        (zero,) = [line for line in figures["figures"] if (line["shots"], line["metric"]) == (0, "options")]
+        rates = {cell["model"]: cell["rate"]["value"] for cell in zero["cells"]}
+        assert shaped["capital.en_0shot"]["acc,none"] == pytest.approx(rates[name])
+    traces = [json.loads(line) for line in (folder / "out" / "tokens.jsonl").read_text().splitlines()]
+    assert len(traces) == 48 and "".join(traces[0]["prompt"]).startswith("<|im_start|>user\n")
+    assert "its training rows are not known" in run.output
     again = CliRunner().invoke(app, ["eval", "ask", str(folder / "suite.yaml"), *models, "--out", str(folder / "out")])
     assert "one: 48 of 48 answers were known" in again.output
     assert read_records(folder / "out" / "answers.jsonl") == records

@@ -19,6 +19,18 @@ class Opened:
     info: dict[str, Any] = field(default_factory=dict)
     """What the run's ``stages.json`` says."""
 
+    @property
+    def builds(self) -> list[Path]:
+        """The build stages whose rows the model was trained on, by whatever training stages lead to it."""
+        found: list[Path] = []
+        stage = self.folder.parent if self.folder.name == "model" else self.folder
+        while self.run is not None and (stage / "stage.json").is_file():
+            settings = json.loads((stage / "stage.json").read_text(encoding="utf-8"))["parts"]["settings"]
+            data, model = (self.run / str(settings.get(key) or "-") for key in ("data", "model"))
+            found += [data] if (data / "stage.json").is_file() else []
+            stage = model
+        return list(dict.fromkeys(found))
+
     def stage_of_kind(self, kind: str) -> Path | None:
         """The first finished stage of this kind in the run."""
         finished: dict[str, Any] = self.info.get("stages", {})

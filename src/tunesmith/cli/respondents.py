@@ -9,7 +9,7 @@ http://localhost:8000/v1#name#tokenizer=FOLDER    with our tokens, so that optio
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ class Asked:
     who: Local | Server
     known: Answers | None = None
     """What is known of a local model."""
+    trained_on: list[str] = field(default_factory=list)
+    """The builds that a run's model was trained on."""
 
     def used(self, price: tuple[float, float] | None = None) -> str:
         """What was asked, in a line; "" where there is nothing to say."""
@@ -71,8 +73,10 @@ def opened(
         )
         key = os.environ.get("OPENAI_API_KEY", "")
         return Asked(name_of(place), url, Server(url, model, fmt=fmt, key=key, cache=cache, again=again))
-    folder = open_folder(hub.place(place)).folder
+    found = open_folder(hub.place(place))
+    folder = found.folder
     model_ = load_model(folder, attention="sdpa")
     model_.train(False)
     known = cache.of(model_, folder) if cache and not again else None
-    return Asked(name_of(place), str(folder), Local(model_, open_format(folder, chat), known=known, alone=alone), known)
+    who = Local(model_, open_format(folder, chat), known=known, alone=alone)
+    return Asked(name_of(place), str(folder), who, known, [str(path) for path in found.builds])

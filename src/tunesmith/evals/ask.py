@@ -66,6 +66,17 @@ class How:
     """Whether the model may think aloud before it answers: then what it concludes is scored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The tokens of a question and its answer, as a person may read them."""
+
+    model: str
+    shots: int
+    id: str
+    prompt: tuple[str, ...]
+    said: tuple[str, ...]
+
+
 def ask(
     who: Respondent,
     rows: Mapping[Level, Sequence[Conversation]] | Mapping[str, Sequence[Conversation]],
@@ -74,9 +85,11 @@ def ask(
     format: str = "instruction",
     shots: int = 0,
     how: How = How(),
+    traces: list[Trace] | None = None,
     progress: Progress | None = None,
 ) -> list[Record]:
-    """Ask everything once. ``name``, ``format`` and ``shots`` are what the records will say."""
+    """Ask everything once. ``name``, ``format`` and ``shots`` are what the records will say. A list given as ``traces``
+    gets the tokens, where they are ours."""
     asked: list[tuple[str, Conversation]] = [(level, row) for level, many in rows.items() for row in many]
     _check(asked, who, how)
     questions = [replace(row, messages=row.prompt) for _, row in asked]
@@ -91,6 +104,8 @@ def ask(
         text = conclusion(found.text) if how.thoughts else found.text
         answer = Answer(text, found.finished, likely.get(i, ()), without.get(i, ()))
         whole = found.text if how.thoughts else ""
+        if traces is not None and (tokens := who.tokens(question, found)):
+            traces.append(Trace(name, shots, row.id, *tokens))
         for metric in (row.metric, *(("options",) if i in likely else ())):
             records += _records(row, answer, metric, name, level, format, shots, _shown(question, shots), whole)
     return records

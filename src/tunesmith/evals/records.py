@@ -66,6 +66,9 @@ class Record:
     """The log-likelihood of each option, its end included; so other ways to compare them need no model."""
     unasked: tuple[float, ...] = ()
     """The same without the question."""
+    leak: str | None = None
+    """How the question leaked into the model's training rows: ``exact``, ``near`` ...; "" it did not; None: nobody has
+    looked."""
 
 
 @dataclass(frozen=True, slots=True)

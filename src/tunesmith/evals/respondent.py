@@ -38,6 +38,8 @@ class Format(Protocol):
 
     def decode(self, ids: Sequence[int], /) -> str: ...
 
+    def pieces(self, ids: Sequence[int], /) -> list[str]: ...
+
     def text_ids(self, text: str, /) -> Ids: ...
 
 
@@ -48,6 +50,12 @@ class Said:
     text: str
     finished: bool
     """True when the model stopped by itself."""
+    ids: tuple[int, ...] = ()
+    """Its tokens, where they are known."""
+
+
+Tokens = tuple[tuple[str, ...], tuple[str, ...]]
+"""Of a question, and of what was said to it, as a person may read them."""
 
 
 class Respondent(Protocol):
@@ -64,6 +72,10 @@ class Respondent(Protocol):
         """How many tokens a text has, where that is known."""
         ...
 
+    def tokens(self, question: Conversation, said: Said) -> Tokens | None:
+        """The tokens of a question and of what was said to it, where they are known."""
+        ...
+
 
 class Local:
     """A model on this machine."""
@@ -76,6 +88,7 @@ class Local:
         """What is ``known`` is not asked again. ``alone`` takes one question after the other: slow, and the same to
         the last bit whatever else is asked."""
         self._model, self.fmt, self._known, self._alone = model, fmt, known, alone
+        self._piece: dict[int, str] = {}
 
     def say(self, questions: Sequence[Conversation], *, limit: int, progress: Progress | None = None) -> list[Said]:
         """Free answers of at most ``limit`` tokens."""
@@ -87,7 +100,7 @@ class Local:
             said = self._known.generate(asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
         else:
             said = generate(self._model, asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
-        return [Said(self.fmt.decode(one.ids), one.finished) for one in said]
+        return [Said(self.fmt.decode(one.ids), one.finished, one.ids) for one in said]
 
     def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
         """The log-likelihood of each option, its end included."""
@@ -106,6 +119,17 @@ class Local:
     def length(self, text: str) -> int:
         """How many tokens a text has."""
         return len(self.fmt.text_ids(text))
+
+    def tokens(self, question: Conversation, said: Said) -> Tokens:
+        """The tokens of a question and of what was said to it."""
+        return self._pieces(self.fmt.prompt(question).tolist()), self._pieces(said.ids)
+
+    def _pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        for i in set(ids) - self._piece.keys():
+            self._piece[i] = self.fmt.pieces([i])[0]
+        found = [self._piece[i] for i in ids]
+        # A character in several tokens can only be read with all of them.
+        return tuple(self.fmt.pieces(ids) if any("\ufffd" in text or not text for text in found) else found)
 
 
 def option_ids(fmt: Format, question: Conversation) -> list[Ids]:

@@ -130,6 +130,10 @@ class Server:
         """How many tokens a text has, where the format is known."""
         return len(self.fmt.text_ids(text)) if self.fmt else None
 
+    def tokens(self, question: Conversation, said: Said) -> None:
+        """What the server made of a question is not known."""
+        return
+
     def _sums(self, reply: Any, spans: Sequence[tuple[int, int]]) -> tuple[float, ...]:
         found: dict[int, float] = {}
         for choice in reply["choices"]:

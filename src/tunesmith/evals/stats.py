@@ -234,11 +234,12 @@ def _resampled_means(sums: Floats, sizes: NDArray[np.int64], seed: int, draws: i
     random = np.random.default_rng(seed)
     count = len(sums)
     means = np.empty(draws)
-    step = max(1, 4_000_000 // count)
+    # Groups with the same sum and size are one kind: how often each kind is drawn is all that matters.
+    kinds, many = np.unique(np.stack([sums, sizes], 1), axis=0, return_counts=True)
+    step = max(1, 4_000_000 // len(kinds))
     for start in range(0, draws, step):
-        # How often each group is drawn is all that matters, not in which order.
-        times = random.multinomial(count, np.full(count, 1 / count), size=min(step, draws - start))
-        means[start : start + len(times)] = (times @ sums) / (times @ sizes)
+        times = random.multinomial(count, many / count, size=min(step, draws - start))
+        means[start : start + len(times)] = (times @ kinds[:, 0]) / (times @ kinds[:, 1])
     return means
 
 

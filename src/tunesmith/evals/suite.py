@@ -15,7 +15,7 @@ asked = Suite.load("reading.yaml").questions()        {0: [...], 5: [...]}
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -76,8 +76,7 @@ class Suite(BaseModel):
     def load(cls, path: Path | str) -> Suite:
         """Read and check a file; paths of tasks are meant from its folder."""
         path, suite = Path(path), document.load(cls, path, "a suite")
-        places = [str(place if (place := Path(t).expanduser()).is_absolute() else path.parent / t) for t in suite.tasks]
-        return suite.model_copy(update={"tasks": places})
+        return suite.model_copy(update={"tasks": [_place(path.parent, task) for task in suite.tasks]})
 
     @property
     def how(self) -> How:
@@ -90,9 +89,9 @@ class Suite(BaseModel):
             thoughts=self.thoughts is not None,
         )
 
-    def questions(self) -> Asked:
-        """All questions, the same at every call."""
-        tasks = load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
+    def questions(self, load: Callable[[Sequence[str]], list[Task]] | None = None) -> Asked:
+        """All questions, the same at every call. ``load`` may know tasks by more names than those of files."""
+        tasks = load(self.tasks) if load else load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
         found = read(tasks)
         asked: dict[int, list[Conversation]] = {shots: [] for shots in self.shots}
         aside = list(found.set_aside)
@@ -159,6 +158,12 @@ class Suite(BaseModel):
 
     def _order(self, id: str) -> bytes:
         return order(self.seed, id)
+
+
+def _place(folder: Path, name: str) -> str:
+    """A path from the suite's folder; a name that is no path there stays what it is."""
+    beside = folder / Path(name).expanduser()
+    return str(beside) if beside.exists() or "/" in name or "." in name else name
 
 
 def _to_think(row: Conversation) -> Conversation:

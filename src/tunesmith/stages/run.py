@@ -253,7 +253,7 @@ def digest_code(room: str) -> str:
     files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
     hashed = hashlib.sha256()
     for file in files:
-        if file.suffix in {".py", ".yaml", ".jinja", ".html", ".txt"}:
+        if file.suffix in {".py", ".yaml", ".jinja", ".html", ".css", ".js", ".txt"}:
             hashed.update(str(file.relative_to(PACKAGE)).encode())
             hashed.update(hashlib.sha256(file.read_bytes()).digest())
     return hashed.hexdigest()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from tunesmith.errors import EvalError
+from tunesmith.errors import EvalError, nearest
+from tunesmith.evals.records import LESS_IS_BETTER
+from tunesmith.evals.style import verdict
 
 if TYPE_CHECKING:
-    from tunesmith.evals.records import Record
+    from tunesmith.evals.standing import Line
+    from tunesmith.evals.stats import Interval
+    from tunesmith.evals.style import Style
 
 
 def ask(
@@ -35,6 +37,13 @@ def ask(
         bool, typer.Option("--alone", help="One question at a time: slow, the same to the last bit.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask also what was answered before.")] = False,
+    trained_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a model was trained on, for the leak audit: NAME=PATH, or PATH for all. May be repeated; a run "
+            "knows its own."
+        ),
+    ] = None,
     price: Annotated[
         str, typer.Option(help="Of a million tokens read and written, to see what a server costs.", metavar="IN/OUT")
     ] = "",
@@ -49,45 +58,67 @@ def ask(
         tunesmith eval diff runs/compared runs/compared --before-model Qwen3-0.6B --after-model my
     """
     from tunesmith.cli.respondents import name_of, opened
-    from tunesmith.evals.ask import ask as ask_model
     from tunesmith.evals.cache import Cache
-    from tunesmith.evals.records import ANSWERS, write_records
+    from tunesmith.evals.evaluation import Model, evaluate
     from tunesmith.evals.suite import Suite
+    from tunesmith.stages.build import load_tasks_of
 
     orders, prices = Suite.load(suite), _prices(price)
     names = [name_of(model) for model in models]
     if len(set(names)) < len(names):
         raise EvalError(f"Two of the models have the same name: {', '.join(names)}.")
-    asked = orders.questions()
+    questions = orders.questions(load_tasks_of)
+    given = [_named(text, names) for text in trained_on or ()]
     console = Console()
-    if asked.set_aside:
-        console.print(f"[dim]{len(asked.set_aside):,} rows set aside, {asked.set_aside[0].reason} for one[/]")
-    records: list[Record] = []
-    places: dict[str, str] = {}
     cache = Cache(out / "answers.sqlite")
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        for model in models:
-            one = opened(model, cache, chat=chat, alone=alone, again=again)
-            places[one.name] = one.place
+    used: list[str] = []
+
+    def each() -> Iterator[Model]:
+        """One after the other, so that one model at a time is in memory."""
+        for place in models:
+            one = opened(place, cache, chat=chat, alone=alone, again=again)
             if orders.how.rank and not one.who.ranks:
                 console.print(f"[dim]{one.name}: options are not ranked; #tokenizer=FOLDER would do it[/]")
-            for shots, rows in asked.questions.items():
-                bar = progress.add_task(f"{one.name}, {shots} examples shown", total=len(rows))
+            rows = [path for name, path in given if name in ("", one.name)] or one.trained_on
+            yield Model(one.name, one.place, one.who, rows)
+            used.append(one.used(prices))
 
-                def tell(done: int, of: int, bar: object = bar) -> None:
-                    progress.update(bar, completed=done, total=of)  # type: ignore[arg-type]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bars: dict[str, TaskID] = {}
 
-                records += ask_model(
-                    one.who, {"asked": rows}, name=one.name, shots=shots, how=orders.how, progress=tell
-                )
-            if used := one.used(prices):
-                console.print(f"[dim]{used}[/]")
-    write_records(out / ANSWERS, records)
-    table, figures = _figures(records, list(places))
-    about = {"suite": orders.model_dump(), "models": places}
-    (out / "figures.json").write_text(json.dumps({**about, "figures": figures}, ensure_ascii=False, indent=1) + "\n")
-    console.print(table)
-    console.print(f"Every answer: {out / 'answers.jsonl'}")
+        def tell(what: str, done: int, of: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what)
+            progress.update(bars[what], completed=done, total=of)
+
+        found = evaluate(orders, questions, each(), out, tell)
+    if found.set_aside:
+        console.print(f"[dim]{len(found.set_aside):,} rows set aside, {found.set_aside[0].reason} for one[/]")
+    for line in filter(None, used):
+        console.print(f"[dim]{line}[/]", highlight=False)
+    console.print(_table(found.lines, names))
+    for name in names:
+        said = (
+            f"{len(found.leaks[name]):,} questions leak" if name in found.leaks else "its training rows are not known"
+        )
+        console.print(f"[dim]{name}: {said}[/]", highlight=False)
+    if found.styles:
+        console.print("\nForm and knowledge, of 100 answers:")
+        console.print(_styles(found.styles))
+    console.print(f"Question by question: {out / 'answers.html'}", highlight=False)
+
+
+def _named(text: str, names: Sequence[str]) -> tuple[str, str]:
+    """Of which model a path tells; "" for all."""
+    name, equals, path = text.partition("=")
+    if not equals:
+        return "", text
+    if name not in names:
+        close = nearest(name, names)
+        raise EvalError(
+            f"--trained-on {text}: no model {name!r} is asked." + (f" Did you mean {close!r}?" if close else "")
+        )
+    return name, path
 
 
 def _prices(text: str) -> tuple[float, float] | None:
@@ -100,41 +131,40 @@ def _prices(text: str) -> tuple[float, float] | None:
     return read, written
 
 
-def _figures(records: Sequence[Record], models: Sequence[str]) -> tuple[Table, list[dict[str, object]]]:
-    """A line for each task, metric and model: the rate, how much wordings matter, how far it is from the first
-    model."""
-    from tunesmith.evals.changes import changes
-    from tunesmith.evals.records import over_wordings, rate
-
+def _table(lines: Sequence[Line], models: Sequence[str]) -> Table:
+    """A line for each task, metric and model."""
+    audited = any(cell.leaked for line in lines for cell in line.cells)
+    than = f"than {models[0]}" if len(models) > 1 else ""
     table = Table(
-        "task",
-        "metric",
-        "model",
-        "rate",
-        "worst and best wording",
-        f"than {models[0]}" if len(models) > 1 else "",
+        "task", "metric", "model", "rate", "worst and best wording", *(["clean, leaked"] if audited else []), than,
         box=None,
-    )
-    figures: list[dict[str, object]] = []
-    kinds = dict.fromkeys((r.task, r.shots, r.metric) for r in records)
-    for task, shots, metric in kinds:
-        first: list[Record] = []
-        for model in models:
-            mine = [r for r in records if (r.task, r.shots, r.metric, r.model) == (task, shots, metric, model)]
-            first = first or mine
-            got, spread = rate(mine), over_wordings(mine)
-            line: dict[str, object] = {"task": task, "shots": shots, "metric": metric, "model": model, **asdict(got)}
-            line["wordings"] = asdict(spread)
-            than = ""
-            if mine is not first:
-                (change,) = changes(first, mine)
-                d = change.difference
-                line["difference"] = {**asdict(d), "detectable": change.detectable}
-                than = f"{100 * d.value:+.1f} [dim]{100 * d.low:+.1f} to {100 * d.high:+.1f}[/]"
-            figures.append(line)
+    )  # fmt: skip
+    for line in lines:
+        for cell in line.cells:
+            got, spread, d = cell.rate, cell.wordings, cell.difference
+            scale = 1 if line.metric in LESS_IS_BETTER else 100
+            apart = ""
+            if d is not None:
+                apart = f"{scale * d.value:+.1f} [dim]{scale * d.low:+.1f} to {scale * d.high:+.1f}, p {cell.p:.2g}[/]"
+                if d.low <= 0 <= d.high:
+                    apart += f" [dim](finds {scale * cell.detectable:.0f} or more)[/]"
+            sides = [_side(cell.clean, scale) + ", " + _side(cell.leaked, scale)] if audited else []
             table.add_row(
-                task, metric + (f", {shots} examples" if shots else ""), model,
-                f"{100 * got.value:.1f} [dim]{100 * got.low:.1f} to {100 * got.high:.1f}, {got.n} asked[/]",
-                f"{100 * spread.worst:.1f} to {100 * spread.best:.1f}" if spread.wordings > 1 else "", than,
+                line.task or "all tasks", line.metric + (f", {line.shots} examples" if line.shots else ""), cell.model,
+                f"{scale * got.value:.1f} [dim]{scale * got.low:.1f} to {scale * got.high:.1f}, {got.n} asked[/]",
+                f"{scale * spread.worst:.1f} to {scale * spread.best:.1f}" if spread and spread.wordings > 1 else "",
+                *sides, apart,
             )  # fmt: skip
-    return table, figures
+    return table
+
+
+def _side(got: Interval | None, scale: int) -> str:
+    return f"{scale * got.value:.1f} [dim]of {got.n}[/]" if got else "[dim]none[/]"
+
+
+def _styles(styles: Sequence[Style]) -> Table:
+    table = Table("model", "in form", "knows", "both", "form only", "known only", "neither", "", box=None)
+    for one in styles:
+        shares = (one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither)
+        table.add_row(one.model, *(f"{100 * share:.0f}" for share in shares), verdict(one))
+    return table

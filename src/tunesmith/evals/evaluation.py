@@ -1,0 +1,107 @@
+"""A suite asked of any number of models, and everything written down.
+
+    found = evaluate(suite, suite.questions(), [Model("my", place, who, trained_on=[build])], out)
+    found.lines, found.styles
+
+In ``out`` then stand
+
+    answers.jsonl            every answer (``records``)
+    tokens.jsonl             the tokens of each question and answer, for models whose tokens are ours
+    leaks.jsonl              which questions the training rows of which model give away, with the matching text
+    figures.json             how models stand, how style and ability part, and what was asked
+    results_<model>.json     the same figures in the shape of lm-evaluation-harness
+    answers.html             a page to look at all of it, question by question
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tunesmith.data.evalset import training_items
+from tunesmith.data.leaks import Leak
+from tunesmith.evals import style
+from tunesmith.evals.ask import Trace, ask
+from tunesmith.evals.audited import leaks_into, marked, write_leaks
+from tunesmith.evals.harness.results import results_of
+from tunesmith.evals.records import ANSWERS, Record, write_records
+from tunesmith.evals.respondent import Respondent
+from tunesmith.evals.standing import Line, standing
+from tunesmith.evals.style import Style
+from tunesmith.evals.suite import Asked, Suite
+from tunesmith.evals.viewer import write_viewer
+from tunesmith.types import SetAside
+
+Tell = Callable[[str, int, int], None]
+"""Called with what is done, how much of it, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Who is asked, and what is known of it."""
+
+    name: str
+    place: str
+    """Its folder or address."""
+    who: Respondent
+    trained_on: Sequence[str | Path] = field(default_factory=list)
+    """Builds or files with its training rows; [] where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was found."""
+
+    records: list[Record]
+    lines: list[Line]
+    styles: list[Style]
+    leaks: dict[str, dict[str, Leak]]
+    """By model, those whose training rows are known."""
+    set_aside: tuple[SetAside, ...]
+
+
+def evaluate(
+    suite: Suite, asked: Asked, models: Iterable[Model], out: Path, tell: Tell = lambda what, done, of: None
+) -> Evaluation:
+    """Ask every model the suite's questions, audit, count, and write."""
+    every = [row for shots in sorted(asked.questions) for row in asked.questions[shots]]
+    records: list[Record] = []
+    traces: list[Trace] = []
+    leaks: dict[str, dict[str, Leak]] = {}
+    places: dict[str, str] = {}
+    for model in models:
+        mine: list[Record] = []
+        for shots, rows in asked.questions.items():
+            progress = partial(tell, f"{model.name}, {shots} examples shown")
+            mine += ask(
+                model.who,
+                {"asked": rows},
+                name=model.name,
+                shots=shots,
+                how=suite.how,
+                traces=traces,
+                progress=progress,
+            )
+        if model.trained_on:
+            leaks[model.name] = leaks_into(every, training_items(model.trained_on))
+            mine = marked(mine, leaks[model.name])
+        records += mine
+        places[model.name] = model.place
+    lines, styles = standing(records, list(places)), style.table(records)
+    out.mkdir(parents=True, exist_ok=True)
+    write_records(out / ANSWERS, records)
+    with (out / "tokens.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(trace), ensure_ascii=False) + "\n" for trace in traces)
+    write_leaks(out / "leaks.jsonl", leaks)
+    about = {"suite": suite.model_dump(), "models": places}
+    figures = {**about, "figures": [asdict(line) for line in lines], "style": [asdict(one) for one in styles]}
+    (out / "figures.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    for name in places:
+        shaped = results_of([record for record in records if record.model == name])
+        text = json.dumps(shaped, ensure_ascii=False, indent=2) + "\n"
+        (out / f"results_{name}.json").write_text(text, encoding="utf-8")
+    write_viewer(out / "answers.html", suite.suite, records, traces=traces, leaks=leaks)
+    return Evaluation(records, lines, styles, leaks, asked.set_aside)

@@ -1,0 +1,156 @@
+"""A page to look at every answer of every model: ``answers.html``, one file that opens from disk.
+
+    write_viewer(out / "answers.html", "reading", records, traces=traces, leaks=leaks)
+
+Figures of all models side by side; a list of all questions with filters (task, metric, wording, wrong only, where
+models differ, leaked or clean, a text); one question with all answers, what differs between two of them, how likely
+each option was, the tokens as the model saw them, and the training row that gives the question away. What is shown
+stands in the address, so that a view can be sent to somebody.
+
+All is held as columns of numbers into one table of texts, packed with gzip: 50,000 questions are some megabytes. The
+list draws only the rows that can be seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.leaks import Leak
+from tunesmith.evals import style
+from tunesmith.evals.ask import Trace
+from tunesmith.evals.records import LESS_IS_BETTER, Record
+from tunesmith.evals.standing import Cell, standing
+from tunesmith.evals.stats import Interval
+from tunesmith.pages import templates
+
+
+def write_viewer(
+    path: Path,
+    title: str,
+    records: Sequence[Record],
+    *,
+    traces: Sequence[Trace] = (),
+    leaks: Mapping[str, Mapping[str, Leak]] | None = None,
+) -> Path:
+    """Write the page."""
+    data = _data(records, traces, leaks or {})
+    packed = base64.b64encode(gzip.compress(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"), 6))
+    page = templates("tunesmith.evals").get_template("answers.html")
+    path.write_text(page.render(title=title, packed=packed.decode()), encoding="utf-8")
+    return path
+
+
+class _Texts:
+    """A table of texts, each there once."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._at: dict[str, int] = {}
+
+    def put(self, text: str) -> int:
+        if text not in self._at:
+            self._at[text] = len(self.texts)
+            self.texts.append(text)
+        return self._at[text]
+
+
+Key = tuple[str, str, int, str, str]
+
+
+def _data(
+    records: Sequence[Record], traces: Sequence[Trace], leaks: Mapping[str, Mapping[str, Leak]]
+) -> dict[str, Any]:
+    texts, pieces = _Texts(), _Texts()
+    models = list(dict.fromkeys(r.model for r in records))
+    names = {name: _Texts() for name in ("task", "level", "metric", "template", "language", "format")}
+    asked: dict[Key, int] = {}
+    items: list[Record] = []
+    for r in records:
+        if asked.setdefault(_key(r), len(asked)) == len(items):
+            items.append(r)
+    answers = {model: _columns(len(items)) for model in models}
+    for r in records:
+        i, of = asked[_key(r)], answers[r.model]
+        of["value"][i] = round(r.value, 4)
+        of["said"][i] = texts.put(r.answer)
+        of["finished"][i] = int(r.finished)
+        of["leak"][i] = r.leak
+        if r.thoughts:
+            of["thoughts"][i] = texts.put(r.thoughts)
+        if r.likely:
+            of["likely"][i] = [round(x, 2) if math.isfinite(x) else None for x in r.likely]
+    by_question: dict[tuple[int, str], list[int]] = {}
+    for (_, _, shots, _, id), i in asked.items():
+        by_question.setdefault((shots, id.rpartition("#")[0] if "#" in id else id), []).append(i)
+        by_question.setdefault((shots, id), []).append(i)
+    for trace in traces:
+        read, said = ([pieces.put(p) for p in side] for side in (trace.prompt, trace.said))
+        for i in by_question.get((trace.shots, trace.id), ()):
+            answers[trace.model]["tokens"][i] = [read, [] if items[i].options else said]
+    return {
+        "models": models,
+        "texts": texts.texts,
+        "pieces": pieces.texts,
+        "names": {name: table.texts for name, table in names.items()},
+        "items": {
+            "id": [r.id for r in items],
+            **{name: [table.put(getattr(r, name)) for r in items] for name, table in names.items()},
+            "shots": [r.shots for r in items],
+            "prompt": [texts.put(r.prompt) for r in items],
+            "gold": [[texts.put(g) for g in r.gold] for r in items],
+            "options": [[texts.put(o) for o in r.options] for r in items],
+        },
+        "answers": answers,
+        "figures": _figures(records, models),
+        "styles": [
+            {
+                "model": one.model,
+                "shares": [one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither],
+                "verdict": style.verdict(one),
+            }
+            for one in style.table(records)
+        ],
+        "leaks": {
+            model: {id: [leak.name, leak.train, leak.text, round(leak.score, 2)] for id, leak in found.items()}
+            for model, found in leaks.items()
+        },
+    }
+
+
+def _key(r: Record) -> Key:
+    return r.level, r.format, r.shots, r.metric, r.id
+
+
+def _columns(count: int) -> dict[str, list[Any]]:
+    return {name: [None] * count for name in ("value", "said", "finished", "leak", "thoughts", "likely", "tokens")}
+
+
+def _figures(records: Sequence[Record], models: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": line.task, "level": line.level, "format": line.format, "shots": line.shots, "metric": line.metric,
+            "less": line.metric in LESS_IS_BETTER,
+            "cells": {cell.model: _figure(cell) for cell in line.cells},
+        }
+        for line in standing(records, models)
+    ]  # fmt: skip
+
+
+def _figure(cell: Cell) -> dict[str, Any]:
+    def plain(got: Interval) -> list[float]:
+        return [got.value, got.low, got.high, got.n]
+
+    d, spread = cell.difference, cell.wordings
+    return {
+        "rate": plain(cell.rate),
+        "wordings": [spread.worst, spread.best] if spread and spread.wordings > 1 else None,
+        "clean": plain(cell.clean) if cell.clean else None,
+        "leaked": plain(cell.leaked) if cell.leaked else None,
+        "than": [d.value, d.low, d.high, cell.p] if d else None,
+    }
