@@ -168,6 +168,9 @@ class Echo:
     def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
         return []
 
+    def bits(self, texts: Sequence[str]) -> list[float]:
+        return [1.0] * len(texts)
+
     def length(self, text: str) -> int:
         return 1
 

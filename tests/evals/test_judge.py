@@ -40,6 +40,9 @@ class Judge:
     def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
         return []
 
+    def bits(self, texts: Sequence[str]) -> list[float]:
+        return [1.0] * len(texts)
+
     def length(self, text: str) -> None:
         return None
 

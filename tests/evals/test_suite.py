@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
+from tests.models.test_generate import sharp
 from tunesmith.chat import ChatFormat
 from tunesmith.cli import app
 from tunesmith.errors import EvalError, RecipeError, TunesmithError
-from tunesmith.evals.records import read_records
+from tunesmith.evals.ask import ask_passages
+from tunesmith.evals.records import rate, read_records
+from tunesmith.evals.respondent import Local
 from tunesmith.evals.suite import Suite
 from tunesmith.models.load import load_model
 
@@ -106,7 +112,7 @@ def test_rows_in_words_are_asked_as_they_are(folder: Path) -> None:
     ("text", "said"),
     [
         ("suite: x\ntasks: [a]\nshot: [0]\n", "suite.yaml:3: shot: unknown key; did you mean 'shots'?"),
-        ("suite: x\n", "tasks: this key is missing"),
+        ("suite: x\n", "names neither `tasks` nor `text`"),
         ("suite: x\ntasks: [a]\nrows: 0\n", "suite.yaml:3: rows: found 0, wanted greater"),
         ("- a\n", "a suite is a mapping with the keys suite, tasks"),
         ("suite: [\n", "this is not YAML"),
@@ -195,3 +201,34 @@ def test_questions_in_several_turns_get_the_answers_of_the_model(folder: Path) -
     (rows,) = suite(folder, text=text).questions().questions.values()
     assert [m.content for m in rows[0].messages] == ["Name a river.", "Now another."] and rows[0].metric == "fresh"
     assert suite(folder, text=text).how.own
+
+
+def test_how_well_text_is_predicted(folder: Path, tok: PreTrainedTokenizerFast) -> None:
+    fmt = ChatFormat.named("chatml", tok)
+    shape = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    more: dict[str, Any] = {
+        "num_attention_heads": 2,
+        "max_position_embeddings": 16,
+        "eos_token_id": fmt.tok.eos_token_id,
+    }
+    model = sharp(load_model({**shape, **more, "vocab_size": len(fmt.tok), "bos_token_id": None}))
+    texts = [
+        "The capital of France is Paris.",
+        "法国的首都是巴黎。",
+        "The quick brown fox jumps over the lazy dog. " * 4,
+    ]
+    (folder / "some.txt").write_text("\n".join([*texts, "", " "]))
+    asked = suite(folder, text="suite: t\ntext: [some.txt]\n").questions()
+    assert not asked.questions and [row.task for row in asked.passages] == ["some"] * 3
+    found = {r.prompt: r for r in ask_passages(Local(model, fmt), asked.passages, name="m")}
+    for text in texts:
+        ids = np.concatenate(([fmt.tok.eos_token_id], fmt.text_ids(text)))
+        bits = 0.0
+        for at in range(1, len(ids), 16):  # the model reads 16 tokens at once; the last one need not be read
+            piece = torch.tensor(ids[at - 1 : at + 16].astype(np.int64))[None]
+            with torch.no_grad():
+                logp = torch.log_softmax(model(piece[:, :-1]).logits[0], -1)
+            bits -= float(logp[torch.arange(piece.shape[1] - 1), piece[0, 1:]].sum()) / np.log(2)
+        assert found[text].value == pytest.approx(bits / len(text.encode()), rel=1e-5)
+    got = rate(list(found.values()))
+    assert got.low < got.value < got.high and got.value > 1, "no share from 0 to 1"

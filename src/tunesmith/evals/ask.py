@@ -2,6 +2,7 @@
 
     records = ask(Local(model, fmt), rows_by_level, name="tuned")     what it said to each question
     records += ask_text(model, fmt, clozes, name="tuned")             what it still knows of its plain text
+    records += ask_passages(who, passages, name="tuned")              how well it predicts plain text
 
 A question is asked in two ways: the model answers freely, and where there are options it is also seen which
 of them it finds likeliest. Free answers are scored by the metric that the question's own task names.
@@ -284,6 +285,32 @@ def ask_text(
             )
         )
     return records
+
+
+def ask_passages(who: Respondent, passages: Sequence[Conversation], *, name: str) -> list[Record]:
+    """How well a model predicts plain texts, each the only message of its row, in bits for each byte."""
+    texts = [row.messages[0].content for row in passages]
+    return [
+        Record(
+            id=row.id,
+            model=name,
+            level="asked",
+            format=TEXT_FORMAT,
+            shots=0,
+            metric="bits_per_byte",
+            task=row.task,
+            cluster="",
+            template="",
+            language=row.language,
+            group=row.id,
+            prompt=text,
+            answer="",
+            gold=(),
+            value=bits,
+            finished=True,
+        )
+        for row, text, bits in zip(passages, texts, who.bits(texts), strict=True)
+    ]
 
 
 def _continued(fmt: Format, prompt: Ids, found: Generated, text: str) -> str:

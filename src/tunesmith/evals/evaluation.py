@@ -24,7 +24,7 @@ from pathlib import Path
 from tunesmith.data.evalset import training_items
 from tunesmith.data.leaks import Leak
 from tunesmith.evals import style
-from tunesmith.evals.ask import Trace, ask
+from tunesmith.evals.ask import Trace, ask, ask_passages
 from tunesmith.evals.audited import leaks_into, marked, write_leaks
 from tunesmith.evals.harness.results import results_of
 from tunesmith.evals.records import ANSWERS, Record, write_records
@@ -85,6 +85,8 @@ def evaluate(
                 traces=traces,
                 progress=progress,
             )
+        if asked.passages:
+            mine += ask_passages(model.who, asked.passages, name=model.name)
         if model.trained_on:
             leaks[model.name] = leaks_into(every, training_items(model.trained_on))
             mine = marked(mine, leaks[model.name])

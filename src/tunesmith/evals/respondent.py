@@ -68,6 +68,10 @@ class Respondent(Protocol):
 
     def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]: ...
 
+    def bits(self, texts: Sequence[str]) -> list[float]:
+        """How many bits a byte of each text costs: how well it is predicted."""
+        ...
+
     def length(self, text: str) -> int | None:
         """How many tokens a text has, where that is known."""
         ...
@@ -115,6 +119,29 @@ class Local:
         else:
             found = rank_options(self._model, prompts, options, alone=self._alone)
         return [tuple(scores.tolist()) for scores in found]
+
+    def bits(self, texts: Sequence[str]) -> list[float]:
+        """Bits for each byte. What is longer than the model can read goes in pieces, each after the last token of the
+        one before; the first after the token that begins or ends a document."""
+        from tunesmith.models.generate import rank_options
+
+        config = self._model.config
+        room = int(getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
+        named = config.bos_token_id if config.bos_token_id is not None else config.eos_token_id
+        begin = int(named[0] if isinstance(named, list) else min(self.fmt.stop_ids) if named is None else named)
+        prompts: list[Ids] = []
+        pieces: list[list[Ids]] = []
+        of: list[int] = []
+        for number, text in enumerate(texts):
+            ids = np.concatenate(([begin], self.fmt.text_ids(text))).astype(np.int32)
+            for at in range(1, len(ids), room):
+                prompts.append(ids[at - 1 : at])
+                pieces.append([ids[at : at + room]])
+                of.append(number)
+        sums = np.zeros(len(texts))
+        for number, (score,) in zip(of, rank_options(self._model, prompts, pieces, alone=self._alone), strict=True):
+            sums[number] -= score / np.log(2)
+        return [float(bits / max(1, len(text.encode()))) for bits, text in zip(sums, texts, strict=True)]
 
     def length(self, text: str) -> int:
         """How many tokens a text has."""

@@ -126,6 +126,10 @@ class Server:
             asked.append(("completions", {"model": self.model, "temperature": 0, **body}))
         return [self._sums(reply, places) for reply, places in zip(self._all(asked, None), spans, strict=True)]
 
+    def bits(self, texts: Sequence[str]) -> list[float]:
+        """Not through a server."""
+        raise EvalError(f"{self.url}: how well texts are predicted is asked of models on this machine only.")
+
     def length(self, text: str) -> int | None:
         """How many tokens a text has, where the format is known."""
         return len(self.fmt.text_ids(text)) if self.fmt else None

@@ -24,13 +24,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tunesmith import document
 from tunesmith.data import load_tasks, read
+from tunesmith.data.files import files_in
 from tunesmith.data.preview import order
+from tunesmith.data.reader import READERS, Record
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Unrenderable, render
 from tunesmith.errors import EvalError
 from tunesmith.evals.ask import How
 from tunesmith.evals.metrics import METRICS
-from tunesmith.types import Conversation, Example, SetAside
+from tunesmith.types import Conversation, Example, Message, SetAside
 
 Row = TypeVar("Row", Example, Conversation)
 _THINK = {"zh": "让我们一步一步地思考，最后用“答案是”给出答案。"}
@@ -43,6 +45,8 @@ class Asked:
 
     questions: dict[int, list[Conversation]]
     """By the number of examples that stand before them."""
+    passages: tuple[Conversation, ...]
+    """Plain texts, each the only message of its row."""
     set_aside: tuple[SetAside, ...]
 
 
@@ -52,7 +56,8 @@ class Suite(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     suite: str = Field(min_length=1, description="Its name in tables.")
-    tasks: list[str] = Field(min_length=1, description="Task files, data files, or folders of them.")
+    tasks: list[str] = Field(default=[], description="Task files, data files, or folders of them.")
+    text: list[str] = Field(default=[], description="Files of plain text: how well is it predicted?")
     rows: int = Field(200, ge=1, description="Questions of each task, in each of its wordings.")
     wordings: int | None = Field(None, ge=1, description="Wordings of each task; all of them where it is left out.")
     shots: list[int] = Field(default=[0], min_length=1, description="Answered examples before a question.")
@@ -76,7 +81,10 @@ class Suite(BaseModel):
     def load(cls, path: Path | str) -> Suite:
         """Read and check a file; paths of tasks are meant from its folder."""
         path, suite = Path(path), document.load(cls, path, "a suite")
-        return suite.model_copy(update={"tasks": [_place(path.parent, task) for task in suite.tasks]})
+        if not suite.tasks and not suite.text:
+            raise EvalError(f"{path} names neither `tasks` nor `text`, so it asks nothing.")
+        places = {"tasks": suite.tasks, "text": suite.text}
+        return suite.model_copy(update={key: [_place(path.parent, t) for t in of] for key, of in places.items()})
 
     @property
     def how(self) -> How:
@@ -91,7 +99,9 @@ class Suite(BaseModel):
 
     def questions(self, load: Callable[[Sequence[str]], list[Task]] | None = None) -> Asked:
         """All questions, the same at every call. ``load`` may know tasks by more names than those of files."""
-        tasks = load(self.tasks) if load else load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
+        tasks: list[Task] = []
+        if self.tasks:
+            tasks = load(self.tasks) if load else load_tasks([Path(place) for place in self.tasks], metrics=METRICS)
         found = read(tasks)
         asked: dict[int, list[Conversation]] = {shots: [] for shots in self.shots}
         aside = list(found.set_aside)
@@ -101,11 +111,29 @@ class Suite(BaseModel):
             for shots in self.shots:
                 asked[shots] += self._in_words(task, said, shots)
                 asked[shots] += self._of_task(task, examples, shots, aside)
-        if not any(asked.values()):
+        passages = self._passages(aside)
+        if not any(asked.values()) and not passages:
             raise EvalError(f"Suite {self.suite!r} asks nothing: its tasks have no rows.")
         if self.thoughts == "asked":
             asked = {shots: [_to_think(row) for row in rows] for shots, rows in asked.items()}
-        return Asked({shots: rows for shots, rows in asked.items() if rows}, tuple(aside))
+        return Asked({shots: rows for shots, rows in asked.items() if rows}, tuple(passages), tuple(aside))
+
+    def _passages(self, aside: list[SetAside]) -> list[Conversation]:
+        found = []
+        for place in self.text:
+            for file in files_in(Path(place)):
+                task = Task(file.stem, "", "en", file.stem, "text", (), settings={"path": file})
+                rows = []
+                for row in READERS["text"].read(task):
+                    if isinstance(row, Record):
+                        text = Message("user", str(row.fields["text"]))
+                        rows.append(
+                            Conversation((text,), id=f"{file.stem}/{row.id}", task=file.stem, source=row.source)
+                        )
+                    elif isinstance(row, SetAside):
+                        aside.append(row)
+                found += sorted(rows, key=lambda row: self._order(row.id))[: self.rows]
+        return found
 
     def _in_words(self, task: Task, rows: Sequence[Conversation], shots: int) -> list[Conversation]:
         """Rows that are in words already; those that are shown stand before the question as turns."""

@@ -40,7 +40,7 @@ function cellHtml(cell, less, than) {
   if (cell.leaked) html += `<span class="r">clean ${cell.clean ? `${say(cell.clean[0])} of ${cell.clean[3]}` : "none"}, leaked ${say(cell.leaked[0])} of ${cell.leaked[3]}</span>`;
   if (cell.than) {
     const [d, dl, dh, p] = cell.than;
-    const sign = dl > 0 ? (less ? "down" : "up") : dh < 0 ? (less ? "up" : "down") : "";
+    const sign = p >= 0.05 ? "" : dl > 0 ? (less ? "down" : "up") : dh < 0 ? (less ? "up" : "down") : "";
     html += `<span class="r ${sign}">${d > 0 ? "+" : ""}${say(d)} (${say(dl)} to ${say(dh)}) than ${escape(than)}, p ${p < 1e-4 ? "< 0.0001" : p.toPrecision(2)}</span>`;
   }
   return html + "</td>";
