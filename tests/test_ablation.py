@@ -32,7 +32,11 @@ points:
 def grid(tmp_path: Path, tasks: Path) -> Path:
     task = tasks / "sound.en.yaml"
     task.write_text(task.read_text() + '  - {id: say, instruction: "Say: {{ animal }}.", target: "{{ sound }}"}\n')
-    recipe = RECIPE.format(tasks=tasks, place=tmp_path).replace(", ablation: {none: bare}", "")
+    recipe = (
+        RECIPE.format(tasks=tasks, place=tmp_path)
+        .replace(", ablation: {none: bare}", "")
+        .replace(f", suites: [{tmp_path}/suite.yaml]", "")
+    )
     (tmp_path / "small.yaml").write_text(recipe)
     (tmp_path / "few.yaml").write_text(GRID)
     return tmp_path / "few.yaml"

@@ -15,6 +15,7 @@ from tunesmith.chat import train_bpe
 from tunesmith.cli.chat import open_talk
 from tunesmith.cli.folders import open_folder
 from tunesmith.errors import RecipeError
+from tunesmith.evals.records import read_records
 from tunesmith.models.generate import GREEDY
 from tunesmith.models.load import load_model
 from tunesmith.stages import run as runner
@@ -36,7 +37,7 @@ stages:
                 train: {{steps: 4, batch_tokens: 256, row_length: 256}}}}
   bare: {{<<: *tune, format: none}}
   eval: {{kind: eval, data: build, base: pretrain, tuned: tune, ablation: {{none: bare}}, shots: [0, 1],
-          max_new_tokens: 9}}
+          max_new_tokens: 9, suites: [{place}/suite.yaml]}}
   report: {{kind: report, data: build, scores: eval}}
 result: tune
 """
@@ -44,6 +45,7 @@ result: tune
 
 def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = recipe.parse(RECIPE.format(tasks=tasks, place=tmp_path))
+    (tmp_path / "suite.yaml").write_text(f"suite: mine\ntasks: [{tasks}]\ntext: [text.txt]\nmax_new_tokens: 9\n")
     out = tmp_path / "runs" / "small"
 
     def go() -> dict[str, bool]:
@@ -59,6 +61,15 @@ def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.M
     assert {("none", "cluster", "instruction", 0), ("none", "cluster", "none", 0)} <= asked
     assert set(found["run"]["stages"]) == {"build", "tokenizer", "pretrain", "tune", "bare", "eval"}
     assert recipe.parse(found["run"]["text"]).stages == loaded.stages
+    # A suite's questions have their level from the rows that were trained on.
+    mine = {row["level"] for row in found["results"] if row["format"] == "mine"}
+    assert mine == {"seen", "wording", "cluster"}
+    assert {row["metric"] for row in found["results"] if row["format"] == "text"} >= {"bits_per_byte"}
+    answers = read_records(out / "eval" / "answers.jsonl")
+    assert {r.leak is None for r in answers if r.level == "seen"} == {True}
+    assert {r.leak for r in answers if r.level == "cluster" and r.format != "none"} <= {"", "source", "exact", "near"}
+    assert 'href="answers.html#view=answers"' in (out / "report.html").read_text(encoding="utf-8")
+    assert (out / "answers.html").read_bytes() == (out / "eval" / "answers.html").read_bytes()
     assert "<script src" not in (out / "report.html").read_text(encoding="utf-8")
 
     assert all(go().values())

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import EvalError
+from tunesmith.evals.audited import split
 from tunesmith.evals.mask import Drawn, mask_fragment
 from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, compare, rate, scores
 from tunesmith.evals.stats import Interval
@@ -118,6 +119,8 @@ class ReportData:
     mixture: Sequence[MixtureRow] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
     """As ``run.json`` of a recipe's run has it: machine, stages, settings, the recipe's text."""
+    answers: str = ""
+    """Where the page of all answers is, from this one."""
     samples: int = 8
     """Sample answers of each level."""
 
@@ -177,6 +180,7 @@ def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
         "run": _run(data.run),
         "base": data.base,
         "tuned": data.tuned,
+        "answers": data.answers,
     }
     return templates("tunesmith.evals").get_template("report.html").render(view)
 
@@ -268,9 +272,19 @@ def _levels(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, An
                 "p": _p_value(d.p),
                 "n": c.after.n,
                 "groups": c.after.groups,
+                **_leaked(data, level),
             }
         )
     return {"plot": plot.dots(rows), "table": table}
+
+
+def _leaked(data: ReportData, level: str) -> dict[str, str]:
+    """How many questions of a level the training rows give away, and the rate without them."""
+    sides = split(_rows(data.records, data.tuned, level, "instruction", 0, "exact_match"))
+    if sides is None:
+        return {"leaked": "–", "clean": ""}
+    clean, leaked = sides
+    return {"leaked": str(len(leaked)), "clean": percent(rate(clean).value) if leaked and clean else ""}
 
 
 def _ablation(data: ReportData) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tunesmith.errors import EvalError
 from tunesmith.stages import rows, training
+from tunesmith.stages.build import load_tasks_of
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 from tunesmith.types import Conversation, Level
 
@@ -43,18 +44,44 @@ class Evaluate(Stage):
     shots: list[int] = Field(default=[0], description="Answered examples before each question; the build writes them.")
     cloze: int = Field(default=400, ge=0, description="Sentences of the text to finish: is what it knew still known?")
     max_new_tokens: int = Field(default=32, ge=1, description="Longest answer.")
+    suites: list[str] = Field(
+        default_factory=list, description="Suites to ask besides; how new their questions are is told by the build."
+    )
 
-    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals", "models", "chat")
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals", "models", "chat", "data", "document.py")
+
+    def files(self) -> list[Path]:
+        from tunesmith.data.files import files_in
+        from tunesmith.data.manifest import files_of
+        from tunesmith.evals.suite import Suite
+
+        found: list[Path] = []
+        for path in self.suites:
+            suite = Suite.load(path)
+            tasks = load_tasks_of(suite.tasks) if suite.tasks else []
+            found += [Path(path), *(file for task in tasks for file in files_of(task))]
+            found += [file for place in suite.text for file in files_in(Path(place))]
+        return list(dict.fromkeys(found))
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.evals.ask import How, ask, ask_text
+        from tunesmith.data.leaks import item_of
+        from tunesmith.evals.ask import How, Trace, ask, ask_passages, ask_text
+        from tunesmith.evals.audited import leaks_into, marked, write_leaks
+        from tunesmith.evals.levels import Trained
         from tunesmith.evals.records import ANSWERS, write_records
         from tunesmith.evals.respondent import Local
+        from tunesmith.evals.suite import Suite
+        from tunesmith.evals.viewer import write_viewer
         from tunesmith.models.vocabulary import extend
 
         build = job.inputs[self.data]
         fmt = training.open_format(training.model_folder(job.inputs[self.tuned]))
         records: list[Record] = []
+        traces: list[Trace] = []
+        trained_on = rows.train(build, "instruction")
+        held = {shots: rows.held_out(build, "instruction", shots) for shots in self.shots}
+        suites = [(suite := Suite.load(path), suite.questions(load_tasks_of)) for path in self.suites]
+        known = Trained.of(trained_on)
         for name, stage in (("base", self.base), ("tuned", self.tuned)):
             if not stage:
                 continue
@@ -62,18 +89,42 @@ class Evaluate(Stage):
             # A base that knows nothing of the format's control tokens is asked in that format all the same.
             rows_of_model: Any = model.get_input_embeddings()
             extend(model, range(rows_of_model.num_embeddings, len(fmt.tok)))
+            who = Local(model, fmt)
             for shots in self.shots:
-                questions = rows.held_out(build, "instruction", shots)
                 with job.progress(f"{name}, {shots} examples shown") as tell:
                     how = How(max_new_tokens=self.max_new_tokens)
-                    records += ask(Local(model, fmt), questions, name=name, shots=shots, how=how, progress=tell)
+                    records += ask(who, held[shots], name=name, shots=shots, how=how, traces=traces, progress=tell)
+            for suite, asked in suites:
+                for shots, every in asked.questions.items():
+                    by_level: dict[Level, list[Conversation]] = {}
+                    for row in every:
+                        by_level.setdefault(known.level(row), []).append(row)
+                    with job.progress(f"{name}, {suite.suite}, {shots} examples shown") as tell:
+                        records += ask(
+                            who, by_level, name=name, format=suite.suite, shots=shots, how=suite.how, traces=traces,
+                            progress=tell,
+                        )  # fmt: skip
+                if asked.passages:
+                    records += ask_passages(who, asked.passages, name=name)
             if self.cloze and (build / "cloze.jsonl").exists():
                 records += ask_text(model, fmt, _clozes(build, self.cloze, job.seed), name=name)
         for format, stage in self.ablation.items():
             records += self._ablated(job, fmt, build, format, stage)
+        questions = [row for levels in held.values() for level in levels for row in levels[level]]
+        questions += [row for _, asked in suites for shots in sorted(asked.questions) for row in asked.questions[shots]]
+        found = leaks_into(questions, map(item_of, trained_on))
+        records = marked(records, found)
+        models = sorted({r.model for r in records})
         write_records(job.out / ANSWERS, records)
-        job.step(f"{len(records):,} answers")
-        return {"answers": len(records), "models": sorted({r.model for r in records})}
+        write_leaks(job.out / "leaks.jsonl", dict.fromkeys(models, found))
+        write_viewer(
+            job.out / "answers.html", job.out.parent.name, records, traces=traces, leaks=dict.fromkeys(models, found)
+        )
+        asked_new = {r.id for r in records if r.leak is not None}
+        job.step(
+            f"{len(records):,} answers; {len({r.id for r in records if r.leak}):,} of {len(asked_new):,} questions leak"
+        )
+        return {"answers": len(records), "models": models}
 
     def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""

@@ -56,10 +56,12 @@ class Report(Stage):
             held_out=HeldOutView.of(SplitProof.load(build / "proof.instruction.json"), proof),
             ledger=json.loads((build / "ledger.json").read_text(encoding="utf-8"))["instruction"],
             mixture=_mixture(job, asked),
+            answers="answers.html",
             run={"machine": machine(), "seed": job.seed, "stages": _stages(job), "text": _recipe(job)},
         )
         page = write_report(job.out, data)
-        for file in (page, job.out / "report.json"):
+        shutil.copyfile(job.inputs[self.scores] / "answers.html", job.out / "answers.html")
+        for file in (page, job.out / "report.json", job.out / "answers.html"):
             shutil.copyfile(file, job.out.parent / file.name)
         return {"page": str(page), "answers": len(data.records)}
 
