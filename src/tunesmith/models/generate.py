@@ -6,10 +6,10 @@
 
 Works on any Hugging Face language model, also of an encoder and a decoder. Prompts are sorted by length and
 run in left-padded batches, so that little is padded; equal prompts are computed once, and what many begin with (the
-same examples before each question) is read once for all of them; rows that have finished leave the batch. The result
-does not depend on any of this: it is what each prompt would give alone. That holds for sampling too, because chance
-comes from (seed, number of the prompt, number of the token). Only the last digits differ, as sums are taken in another
-order; ``alone=True`` takes one prompt after the other, and then they do not.
+same examples before each question) is read once for all of them; rows that have finished leave the batch, and others
+join it. The result does not depend on any of this: it is what each prompt would give alone. That holds for sampling
+too, because chance comes from (seed, number of the prompt, number of the token). Only the last digits differ, as sums
+are taken in another order; ``alone=True`` takes one prompt after the other, and then they do not.
 
 Shapes: B rows, L prompt slots, V vocabulary.
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -100,61 +101,78 @@ def generate(
     shared, which = (rows, np.arange(len(rows))) if apart else _distinct(rows)
     answers: list[Generated | None] = [None] * len(shared)
     first = {s: i for i, s in reversed(list(enumerate(which.tolist())))}
-    done = 0
     with _answering(model, alone=alone) as run:
-        for batch in run.batches(shared):
-            limits = [min(max_new_tokens, room - len(shared[i]) * run.goes_on) for i in batch]
-            for i, answer in _finish(run, batch, shared, frozenset(stop_ids), limits, sampling, until):
-                answers[i] = answer
-                if each:
-                    each(first[i], answer)
-            done += len(batch)
+        limits = [min(max_new_tokens, room - len(row) * run.goes_on) for row in shared]
+        found = _answers(run, shared, limits, frozenset(stop_ids), sampling, until)
+        for done, (i, answer) in enumerate(found, 1):
+            answers[i] = answer
+            if each:
+                each(first[i], answer)
             if progress:
                 progress(done, len(shared))
     return [a for i in which.tolist() if (a := answers[i]) is not None]
 
 
-def _finish(
+def _answers(
     run: _Run,
-    batch: list[int],
     rows: Sequence[NDArray[np.int64]],
+    limits: Sequence[int],
     stops: frozenset[int],
-    limits: list[int],
     sampling: Sampling,
     until: Callable[[Sequence[int]], bool] | None,
 ) -> Iterator[tuple[int, Generated]]:
-    """One batch from prompt to last token; each row is given back when it is done."""
-    alive = np.array([k for k, limit in enumerate(limits) if limit > 0], dtype=np.int64)
-    yield from ((batch[k], Generated((), False)) for k, limit in enumerate(limits) if limit <= 0)
-    if not len(alive):
-        return
-    batch, limits = [batch[k] for k in alive], [limits[k] for k in alive]
-    said: list[list[int]] = [[] for _ in batch]
-    chance = [_chance(sampling, i) for i in batch] if sampling.temperature else []
+    """All rows from prompt to last token; each is given back when it is done.
+
+    Rows that are done leave the batch, and where a quarter of its places is free the next prompts are read and join it
+    (continuous batching), so that one long answer does not keep the others waiting.
+    """
+    batches = run.batches([row for row, limit in zip(rows, limits, strict=True) if limit > 0])
+    waiting = deque((len(batch), batch) for batch in batches)  # the places of a batch, and who is still to have one
+    number = [i for i, limit in enumerate(limits) if limit > 0]
+    yield from ((i, Generated((), False)) for i, limit in enumerate(limits) if limit <= 0)
+    chance = {i: _chance(sampling, i) for i in number} if sampling.temperature else {}
     stop_array = np.fromiter(stops, dtype=np.int64)
-    alive = np.arange(len(batch))
-    state, logits = run.prefill([rows[i] for i in batch])
-    while True:
+    alive: list[int] = []
+    said: dict[int, list[int]] = {}
+    state: _State | None = None
+    logits = torch.empty(0)
+    while alive or waiting:
+        if waiting and (not alive or (run.joins and len(alive) <= 0.75 * waiting[0][0])):
+            places, batch = waiting.popleft()
+            room = places - len(alive)
+            if room < len(batch):
+                waiting.appendleft((places, batch[room:]))
+            new = [number[i] for i in batch[:room]]
+            fresh, begun = run.prefill([rows[i] for i in new])
+            if state is None or not alive:
+                state, logits = fresh, begun
+            else:
+                state.join(fresh)
+                logits = torch.cat([logits, begun])
+            alive += new
+            said.update((i, []) for i in new)
+        assert state is not None
         if sampling.temperature:
-            u = torch.tensor([chance[k].random() for k in alive], dtype=torch.float32)
+            u = torch.tensor([chance[i].random() for i in alive], dtype=torch.float32)
             picked = draw(logits, u, sampling).cpu().numpy()
         else:
             picked = logits.argmax(-1).cpu().numpy()
         stopped = np.isin(picked, stop_array)
-        for k, token, stop in zip(alive.tolist(), picked.tolist(), stopped.tolist(), strict=True):
+        for i, token, stop in zip(alive, picked.tolist(), stopped.tolist(), strict=True):
             if not stop:
-                said[k].append(token)
+                said[i].append(token)
         if until:
-            stopped |= np.array([until(said[k]) for k in alive.tolist()])
-        full = np.array([len(said[k]) >= limits[k] for k in alive])
-        over = stopped | full
-        for k, stop in zip(alive[over].tolist(), stopped[over].tolist(), strict=True):
-            yield batch[k], Generated(tuple(said[k]), stop)
+            stopped |= np.array([until(said[i]) for i in alive])
+        over = stopped | np.array([len(said[i]) >= limits[i] for i in alive])
+        for k in np.flatnonzero(over).tolist():
+            yield alive[k], Generated(tuple(said.pop(alive[k])), bool(stopped[k]))
         if over.all():
-            return
+            alive = []
+            continue
         if over.any():
             state.keep(np.flatnonzero(~over))
-            alive, picked = alive[~over], picked[~over]
+            alive = [i for i, gone in zip(alive, over.tolist(), strict=True) if not gone]
+            picked = picked[~over]
         logits = run.step(state, picked)
 
 
@@ -341,6 +359,32 @@ class _State:
         if self.mask is not None:
             self.mask = self.mask[index]
 
+    def join(self, other: _State) -> None:
+        """Go on with the rows of another state as well. The shorter one is padded on the left; slots that no row needs
+        any more are given up first."""
+        sides = (self, other)
+        masks = [side.full_mask() for side in sides]
+        used = [mask[:, first:] for mask in masks for first in (int((mask != 0).any(0).int().argmax()),)]
+        slots = max(mask.shape[1] for mask in used)
+        self.mask = torch.cat([torch.nn.functional.pad(mask, (slots - mask.shape[1], 0)) for mask in used])
+        if bool(self.mask.all()):
+            self.mask = None
+        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
+            for name in ("keys", "values"):
+                parts = []
+                for layer, mask in ((mine, used[0]), (theirs, used[1])):
+                    held = getattr(layer, name)[:, :, -mask.shape[1] :]
+                    parts.append(torch.nn.functional.pad(held, (0, 0, slots - mask.shape[1], 0)))
+                setattr(mine, name, torch.cat(parts))
+        self.positions = torch.cat([self.positions, other.positions])
+
+    def full_mask(self) -> Tensor:
+        """[B, slots so far], whether or not any is padding."""
+        if self.mask is not None:
+            return self.mask
+        keys = self.cache.layers[0].keys
+        return torch.ones(keys.shape[0], keys.shape[2], dtype=torch.long, device=keys.device)
+
     def copies(self, count: int) -> _State:
         """The state of one row, for so many rows; this one stays as it is."""
         cache = copy.deepcopy(self.cache)
@@ -400,21 +444,30 @@ class _Run:
             yield batch
 
     @property
+    def joins(self) -> bool:
+        """Whether prompts may join a batch that is being answered; the same holds for padding in front of them."""
+        return self.goes_on and not self.exact and not self.alone and not self.windowed
+
+    @property
     def shares(self) -> bool:
         """Whether the beginning of prompts is read once for many. A sliding window would count empty slots behind
         it."""
-        return self.goes_on and not self.exact and not self.alone and not self.windowed
+        return self.joins
 
     def prefill(self, rows: Sequence[NDArray[np.int64]]) -> tuple[_State, Tensor]:
         """Read prompts of any lengths; gives the state and the logits [B, V] of what comes next."""
-        same = min(_same(rows[0], row) for row in rows) if len(rows) > 1 and self.shares else 0
-        if len(rows) > 1:
-            same = min(same, *(len(row) - 1 for row in rows))  # something has to be left that gives logits
-        if same < _SHARED:
+        same = known = 0
+        if self.shares:
+            # Something has to be left of each prompt that gives logits.
+            most = min(len(row) for row in rows) - 1
+            same = min(most, *(_same(rows[0], row) for row in rows)) if len(rows) > 1 else 0
+            if self._begun is not None and all(_begins(row, self._begun[0]) for row in rows):
+                known = len(self._begun[0]) if len(self._begun[0]) <= most else 0
+        if same >= _SHARED and same // 2 >= known:
+            self._begun, known = (rows[0][:same], self._read([rows[0][:same]])[0]), same
+        if self._begun is None or known < _SHARED:
             return self._read(rows)
-        if self._begun is None or not same // 2 < len(self._begun[0]) <= same or not _begins(rows[0], self._begun[0]):
-            self._begun = rows[0][:same], self._read([rows[0][:same]])[0]
-        same = len(self._begun[0])
+        same = known
         state = self._begun[1].copies(len(rows))
         rest = [row[same:] for row in rows]
         longest = max(map(len, rest))
