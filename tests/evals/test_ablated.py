@@ -57,7 +57,7 @@ def test_what_is_better_and_what_is_not_told_apart() -> None:
     assert more.p < 0.01 and more.finding.startswith("better by ")
     assert same.finding.startswith("no difference found; one of ") and same.p > 0.05
     assert len(one.each) == 5 and np.mean(one.each) == pytest.approx(one.rate.value)
-    assert one.worst <= one.median
+    assert one.lower <= one.median <= one.upper
 
 
 def test_one_seed_that_is_lucky_is_no_finding() -> None:

@@ -81,14 +81,14 @@ def ablate(
 def _table(found: Sequence[Found], against: str) -> Table:
     from rich.table import Table
 
-    table = Table("point", "rate", "each seed", "wordings: median, worst", f"than {against}", "p", "", box=None)
+    table = Table("point", "rate", "each seed", "wordings: median, quartiles", f"than {against}", "p", "", box=None)
     for one in found:
         d = one.difference
         table.add_row(
             one.point,
             f"{100 * one.rate.value:.1f} [dim]{100 * one.rate.low:.0f} to {100 * one.rate.high:.0f}[/]",
             "[dim]" + " ".join(f"{100 * x:.0f}" for x in one.each) + "[/]",
-            f"{100 * one.median:.0f}, {100 * one.worst:.0f}",
+            f"{100 * one.median:.0f}, {100 * one.lower:.0f} to {100 * one.upper:.0f}",
             f"{100 * d.value:+.1f} [dim]{100 * d.low:+.1f} to {100 * d.high:+.1f}[/]" if d else "",
             f"{one.p:.2g}" if d else "",
             one.finding,

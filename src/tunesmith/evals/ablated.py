@@ -39,9 +39,9 @@ class Found:
     """The rate of each seed."""
     median: float
     """Of the rates of single wordings, the mean over seeds."""
-    worst: float
-    quartiles: float
-    """How far the upper quartile of wordings is from the lower, the mean over seeds."""
+    lower: float
+    """A quarter of the wordings does worse than this, the mean over seeds."""
+    upper: float
     difference: Interval | None = None
     """From the point that all are compared with."""
     p: float = 1.0
@@ -120,8 +120,8 @@ def _found(
         rate,
         tuple(float(np.mean([r.value for r in records])) for records in by_seed.values()),
         float(np.mean([s.median for s in spreads])),
-        float(np.mean([s.worst for s in spreads])),
-        float(np.mean([s.upper - s.lower for s in spreads])),
+        float(np.mean([s.lower for s in spreads])),
+        float(np.mean([s.upper for s in spreads])),
         difference,
         p,
     )
@@ -156,7 +156,7 @@ def _curve(found: Sequence[Found], axis: str) -> Markup:
 
     ordered = sorted(found, key=lambda one: float(one.point))
     curves = [
-        Line("base", tuple(point(one, one.worst, interval=False) for one in ordered), "worst wording"),
+        Line("base", tuple(point(one, one.lower, interval=False) for one in ordered), "lower quartile of wordings"),
         Line("tuned", tuple(point(one, one.rate.value, interval=True) for one in ordered), "all wordings"),
     ]
     ticks = [float(one.point) for one in ordered]
@@ -180,8 +180,7 @@ def _row(one: Found) -> dict[str, str]:
         "range": f"{100 * one.rate.low:.0f} to {100 * one.rate.high:.0f}",
         "each": ", ".join(f"{100 * x:.0f}" for x in one.each),
         "median": percent(one.median),
-        "worst": percent(one.worst),
-        "quartiles": f"{100 * one.quartiles:.0f}",
+        "quartiles": f"{100 * one.lower:.0f} to {100 * one.upper:.0f}",
         "difference": f"{100 * d.value:+.1f}" if d else "",
         "difference_range": f"{100 * d.low:+.1f} to {100 * d.high:+.1f}" if d else "",
         "p": ("< 0.0001" if one.p < 1e-4 else f"{one.p:.2g}") if d else "",
