@@ -10,7 +10,6 @@ from pathlib import Path
 import safetensors.torch
 from typer.testing import CliRunner
 
-from tests.stages.conftest import tasks  # noqa: F401  (a fixture)
 from tests.stages.test_pipeline import RECIPE
 from tunesmith.cli import app
 

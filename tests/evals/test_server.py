@@ -153,6 +153,14 @@ def test_names(fmt: ChatFormat) -> None:
     assert list(parts("http://h/v1#tokenizer=c")) == ["http://h/v1", "", "c"]
 
 
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_server_without_a_list_of_models_needs_a_name(fmt: ChatFormat, status: int) -> None:
+    with serving(None, fmt, fault=lambda p, _: (status, {}, {}) if p.endswith("models") else None) as (url, _):
+        assert Server(url, "mine").say(BARE[:1], limit=5) == [Said("said", True)]
+        with pytest.raises(EvalError, match=r"has no list of models .* Write http.*#NAME"):
+            Server(url)
+
+
 def test_a_server_that_cannot_rank_is_told(fmt: ChatFormat, model: PreTrainedModel) -> None:
     def fault(path: str, body: dict[str, Any]) -> Any:
         return (200, {}, {"choices": [{"text": "x"}] * 3}) if body.get("echo") else None

@@ -4,11 +4,13 @@ runs/my    models/qwen    hub:Qwen/Qwen3-0.6B
 http://localhost:8000/v1                          the model that a server serves, in the server's own template
 http://localhost:8000/v1#name                     one of several
 http://localhost:8000/v1#name#tokenizer=FOLDER    with our tokens, so that options can be ranked
+mine=runs/my                                      under a name of one's own
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,12 +49,21 @@ class Asked:
 
 def name_of(place: str) -> str:
     """What a model is called in tables."""
+    own, place = _apart(place)
+    if own:
+        return own
     if place.startswith(("http://", "https://")):
         from tunesmith.evals.server import parts
 
         url, model, _ = parts(place)
         return Path(model).name or url.split("//")[1].partition("/")[0]
     return Path(place.removeprefix("hub:").partition("@")[0]).name
+
+
+def _apart(place: str) -> tuple[str, str]:
+    """The name that a person gives, if one is given, and the place."""
+    name, equals, rest = place.partition("=")
+    return (name, rest) if equals and re.fullmatch(r"[\w.-]+", name) else ("", place)
 
 
 def opened(
@@ -66,17 +77,18 @@ def opened(
     from tunesmith.stages import hub
     from tunesmith.stages.training import open_format
 
+    name, place = name_of(place), _apart(place)[1]
     if place.startswith(("http://", "https://")):
         url, model, tokenizer = parts(place)
         fmt = (
             open_format(open_folder(hub.place(tokenizer), "tokenizer_config.json").folder, chat) if tokenizer else None
         )
         key = os.environ.get("OPENAI_API_KEY", "")
-        return Asked(name_of(place), url, Server(url, model, fmt=fmt, key=key, cache=cache, again=again))
+        return Asked(name, url, Server(url, model, fmt=fmt, key=key, cache=cache, again=again))
     found = open_folder(hub.place(place))
     folder = found.folder
     model_ = load_model(folder, attention="sdpa")
     model_.train(False)
     known = cache.of(model_, folder) if cache and not again else None
     who = Local(model_, open_format(folder, chat), known=known, alone=alone)
-    return Asked(name_of(place), str(folder), who, known, [str(path) for path in found.builds])
+    return Asked(name, str(folder), who, known, [str(path) for path in found.builds])

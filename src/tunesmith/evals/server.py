@@ -252,7 +252,8 @@ class Server:
         except urllib.error.HTTPError as error:
             said = _message(error)
             if error.code in _PASSES:
-                raise _Later(f"{error.code} {said}", _seconds(error.headers.get("Retry-After"))) from None
+                after = _seconds(error.headers.get("Retry-After"))
+                raise _Later(f"{error.code} {said}", after, answered=True) from None
             if body is not None and "max_tokens" in body and "max_completion_tokens" in said:
                 self._limit_key = "max_completion_tokens"  # hosted models that think want this name
                 return self._once(path, body)
@@ -260,19 +261,22 @@ class Server:
                 raise EvalError(f"{self.url}/{path}: {error.code} {said}{_hint(error.code)}") from None
             raise _Refused(f"{error.code} {said}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _Later(f"{type(error).__name__}: {getattr(error, 'reason', None) or error}", None) from None
+            raise _Later(f"{type(error).__name__}: {getattr(error, 'reason', None) or error}") from None
         if not isinstance(reply, dict) or (body is not None and not reply.get("choices")):
             raise _Refused(f"a reply without `choices`: {json.dumps(reply)[:200]}")
         return reply
 
     def _named(self, model: str) -> str:
-        """The model's name, which the server's list must have; where it serves one, that is meant."""
+        """The model's name, which the server's list must have, if it has one; where it serves one model, that is
+        meant."""
         try:
             listed = self._once("models", None)
-        except _Later as error:
-            raise EvalError(f"{self.url} does not answer: {error}. Is the server running?") from None
-        except _Refused as error:
-            raise EvalError(f"{self.url}/models: {error}") from None
+        except (_Later, _Refused, EvalError) as error:
+            if isinstance(error, _Later) and not error.answered:
+                raise EvalError(f"{self.url} does not answer: {error}. Is the server running?") from None
+            if model:
+                return model
+            raise EvalError(f"{self.url} has no list of models ({error}). Write {self.url}#NAME") from None
         names = [str(one["id"]) for one in listed.get("data", ())]
         if model in names or (model and not names):
             return model
@@ -287,9 +291,9 @@ class Server:
 class _Later(Exception):
     """Another try may better it."""
 
-    def __init__(self, said: str, after: float | None) -> None:
+    def __init__(self, said: str, after: float | None = None, *, answered: bool = False) -> None:
         super().__init__(said)
-        self.after = after
+        self.after, self.answered = after, answered
 
 
 class _Refused(Exception):

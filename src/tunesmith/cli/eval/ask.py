@@ -66,7 +66,7 @@ def ask(
     orders, prices = Suite.load(suite), _prices(price)
     names = [name_of(model) for model in models]
     if len(set(names)) < len(names):
-        raise EvalError(f"Two of the models have the same name: {', '.join(names)}.")
+        raise EvalError(f"Two of the models have the same name: {', '.join(names)}. Write NAME=MODEL.")
     questions = orders.questions(load_tasks_of)
     given = [_named(text, names) for text in trained_on or ()]
     console = Console()
