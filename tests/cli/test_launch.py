@@ -14,7 +14,7 @@ from tests.stages.test_pipeline import RECIPE
 from tunesmith.cli import app
 
 
-def test_a_recipe_run_by_two_processes(tmp_path: Path, tasks: Path) -> None:  # noqa: F811
+def test_a_recipe_run_by_two_processes(tmp_path: Path, tasks: Path) -> None:
     recipe = tmp_path / "small.yaml"
     recipe.write_text(RECIPE.format(tasks=tasks, place=tmp_path))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

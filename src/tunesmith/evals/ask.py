@@ -10,7 +10,9 @@ of them it finds likeliest. Free answers are scored by the metric that the quest
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -100,16 +102,22 @@ def ask(
     likely = dict(zip(ranked, who.likely(chosen_from), strict=True))
     without = dict(zip(ranked, _unasked(who, chosen_from) if how.unasked else [], strict=False))
 
-    records = []
-    for i, ((level, row), question, found) in enumerate(zip(asked, questions, said, strict=True)):
+    def score(i: int) -> list[Record]:
+        (level, row), question, found = asked[i], questions[i], said[i]
         text = conclusion(found.text) if how.thoughts else found.text
         answer = Answer(text, found.finished, likely.get(i, ()), without.get(i, ()))
         whole = found.text if how.thoughts else ""
-        if traces is not None and (tokens := who.tokens(question, found)):
-            traces.append(Trace(name, shots, row.id, *tokens))
-        for metric in (row.metric, *(("options",) if i in likely else ())):
-            records += _records(row, answer, metric, name, level, format, shots, _shown(question, shots), whole)
-    return records
+        shown = _shown(question, shots)
+        metrics = (row.metric, *(("options",) if i in likely else ()))
+        return [r for m in metrics for r in _records(row, answer, m, name, level, format, shots, shown, whole)]
+
+    if traces is not None:
+        told = zip(asked, questions, said, strict=True)
+        every = ((row.id, who.tokens(question, found)) for (_, row), question, found in told)
+        traces += [Trace(name, shots, id, *tokens) for id, tokens in every if tokens]
+    # Programs run side by side, as many as there are processors; all else is quick.
+    with ThreadPoolExecutor(os.cpu_count() if any(row.metric == "passes" for _, row in asked) else 1) as pool:
+        return [record for some in pool.map(score, range(len(asked))) for record in some]
 
 
 def _talk(

@@ -1,7 +1,6 @@
 """Run programs that nobody has read, so that they do no harm and always end.
 
     run_python("print(1 + 1)")             Run(ended=True, said="2\\n", why="")
-    run_many(programs)                     as many at once as there are processors
 
 Each has a process of its own without network, other processes or privileges, an empty folder to write in, and limits
 of time, memory and size (``jail.py``). It counts as ended only when its last line was reached: an early ``exit(0)``
@@ -18,8 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +85,6 @@ def run_python(program: str, *, seconds: float = SECONDS, memory_mb: int = MEMOR
         if not ended and not why:
             why = last[-1][:500] if last else _status(process.returncode)
         return Run(ended, _beginning(said), why)
-
-
-def run_many(programs: Sequence[str], *, seconds: float = SECONDS, memory_mb: int = MEMORY_MB) -> list[Run]:
-    """Run programs side by side, as many as there are processors."""
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-        return list(pool.map(lambda p: run_python(p, seconds=seconds, memory_mb=memory_mb), programs))
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
