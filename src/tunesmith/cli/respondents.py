@@ -31,6 +31,8 @@ class Asked:
     who: Local | Server
     known: Answers | None = None
     """What is known of a local model."""
+    note: str = ""
+    """What a reader of its figures has to know."""
     trained_on: list[str] = field(default_factory=list)
     """The builds that a run's model was trained on."""
 
@@ -69,8 +71,11 @@ def _apart(place: str) -> tuple[str, str]:
 def opened(
     place: str, cache: Cache | None = None, *, chat: str | None = None, alone: bool = False, again: bool = False
 ) -> Asked:
-    """Open it."""
+    """Open it. A base model without a chat template is asked in plain text."""
+    from transformers import AutoTokenizer
+
     from tunesmith.cli.folders import open_folder
+    from tunesmith.evals.plain import Plain
     from tunesmith.evals.respondent import Local
     from tunesmith.evals.server import Server, parts
     from tunesmith.models.load import load_model
@@ -90,5 +95,8 @@ def opened(
     model_ = load_model(folder, attention="sdpa")
     model_.train(False)
     known = cache.of(model_, folder) if cache and not again else None
-    who = Local(model_, open_format(folder, chat), known=known, alone=alone)
-    return Asked(name, str(folder), who, known, [str(path) for path in found.builds])
+    tok = AutoTokenizer.from_pretrained(folder)
+    plain = chat == "plain" or (chat is None and tok.chat_template is None)
+    who = Local(model_, Plain(tok) if plain else open_format(folder, chat), known=known, alone=alone)
+    note = "asked in plain text, without a chat format" if plain else ""
+    return Asked(name, str(folder), who, known, note, [str(path) for path in found.builds])

@@ -32,7 +32,9 @@ def ask(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for answers.jsonl and figures.json.")] = Path(
         "runs/eval"
     ),
-    chat: Annotated[str | None, typer.Option(help="Chat format for models that bring none: chatml, zephyr ...")] = None,
+    chat: Annotated[
+        str | None, typer.Option(help="Chat format: plain (the default for bases without one), chatml, zephyr ...")
+    ] = None,
     alone: Annotated[
         bool, typer.Option("--alone", help="One question at a time: slow, the same to the last bit.")
     ] = False,
@@ -79,6 +81,8 @@ def ask(
             one = opened(place, cache, chat=chat, alone=alone, again=again)
             if orders.how.rank and not one.who.ranks:
                 console.print(f"[dim]{one.name}: options are not ranked; #tokenizer=FOLDER would do it[/]")
+            if one.note:
+                console.print(f"[dim]{one.name}: {one.note}[/]")
             rows = [path for name, path in given if name in ("", one.name)] or one.trained_on
             yield Model(one.name, one.place, one.who, rows)
             used.append(one.used(prices))
