@@ -77,6 +77,8 @@ def test_from_tasks_to_report(tmp_path: Path, tasks: Path, monkeypatch: pytest.M
     opened = open_folder(out)
     assert opened.folder == out / "tune" / "model"
     assert opened.stage_of_kind("build") == out / "build"
+    assert opened.trained_on == [out / "build", out / "build" / "text.jsonl"]
+    assert open_folder(out / "pretrain").trained_on == [out / "build" / "text.jsonl"]
     assert open_folder(out / "pretrain").folder == out / "pretrain" / "model"
     assert isinstance("".join(open_talk(out, None, GREEDY, 3).answer("What sound has the cow?")), str)
 

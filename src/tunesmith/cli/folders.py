@@ -20,14 +20,17 @@ class Opened:
     """What the run's ``stages.json`` says."""
 
     @property
-    def builds(self) -> list[Path]:
-        """The build stages whose rows the model was trained on, by whatever training stages lead to it."""
+    def trained_on(self) -> list[Path]:
+        """The rows of builds that the model was trained on, by whatever training stages lead to it; of a pretraining
+        their text."""
         found: list[Path] = []
         stage = self.folder.parent if self.folder.name == "model" else self.folder
         while self.run is not None and (stage / "stage.json").is_file():
-            settings = json.loads((stage / "stage.json").read_text(encoding="utf-8"))["parts"]["settings"]
+            state = json.loads((stage / "stage.json").read_text(encoding="utf-8"))
+            settings = state["parts"]["settings"]
             data, model = (self.run / str(settings.get(key) or "-") for key in ("data", "model"))
-            found += [data] if (data / "stage.json").is_file() else []
+            rows = data / "text.jsonl" if state["kind"] == "pretrain" else data
+            found += [rows] if rows.exists() else []
             stage = model
         return list(dict.fromkeys(found))
 

@@ -34,7 +34,7 @@ class Asked:
     note: str = ""
     """What a reader of its figures has to know."""
     trained_on: list[str] = field(default_factory=list)
-    """The builds that a run's model was trained on."""
+    """The rows that a run's model was trained on."""
 
     def used(self, price: tuple[float, float] | None = None) -> str:
         """What was asked, in a line; "" where there is nothing to say."""
@@ -99,4 +99,4 @@ def opened(
     plain = chat == "plain" or (chat is None and tok.chat_template is None)
     who = Local(model_, Plain(tok) if plain else open_format(folder, chat), known=known, alone=alone)
     note = "asked in plain text, without a chat format" if plain else ""
-    return Asked(name, str(folder), who, known, note, [str(path) for path in found.builds])
+    return Asked(name, str(folder), who, known, note, [str(path) for path in found.trained_on])
