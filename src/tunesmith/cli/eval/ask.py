@@ -12,8 +12,6 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from tunesmith.errors import EvalError, nearest
-from tunesmith.evals.records import LESS_IS_BETTER
-from tunesmith.evals.style import verdict
 
 if TYPE_CHECKING:
     from tunesmith.evals.standing import Line
@@ -137,6 +135,8 @@ def _prices(text: str) -> tuple[float, float] | None:
 
 def _table(lines: Sequence[Line], models: Sequence[str]) -> Table:
     """A line for each task, metric and model."""
+    from tunesmith.evals.records import LESS_IS_BETTER
+
     audited = any(cell.leaked for line in lines for cell in line.cells)
     than = f"than {models[0]}" if len(models) > 1 else ""
     table = Table(
@@ -167,6 +167,8 @@ def _side(got: Interval | None, scale: int) -> str:
 
 
 def _styles(styles: Sequence[Style]) -> Table:
+    from tunesmith.evals.style import verdict
+
     table = Table("model", "in form", "knows", "both", "form only", "known only", "neither", "", box=None)
     for one in styles:
         shares = (one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither)
