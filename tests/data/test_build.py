@@ -159,6 +159,11 @@ def test_cut_for_the_curves(world: list[Task]) -> None:
     assert rows(by_k[9]) == rows(whole)
     assert all(b.held_out["task"] == whole.held_out["task"] for b in by_k.values())
     assert by_k[1].ledger["training rows"].aside == {"not in the 1 templates trained on per task": 16}
+    named = build(world, HeldOut(tasks=("continent.en",)), seed=1, templates_named=[next(iter(used[1])).split("/")[1]])
+    assert {c.template for c in rows(named) if c.task == "capital.en"} == used[1]
+    assert named.held_out["task"] == whole.held_out["task"]
+    with pytest.raises(DataError, match="No task has a template 'nowhere'"):
+        build(world, WISH, seed=1, templates_named=["nowhere"])
     one = build(world, HeldOut(tasks=("continent.en",)), seed=1, clusters=1)
     assert len({c.cluster for c in rows(one)}) == 1
     with pytest.raises(DataError, match="clusters is 0, wanted 1 or more"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunesmith.data.mixture import epochs, quotas, rates, table
+from tunesmith.data.mixture import epochs, quotas, rates, table, with_parts
 from tunesmith.errors import DataError, UnknownName
 
 COUNTS = {"a": 100, "b": 300, "c": 1600}
@@ -79,3 +79,22 @@ def test_epochs_in_words() -> None:
         "c: 5 rows, 0.0% of the draws (0); it is not seen.",
         "Together: 60 draws from 115 rows, 0.5 times on average.",
     ]
+
+
+def test_whole_clusters_have_the_parts_given() -> None:
+    shares = rates("proportional", COUNTS)
+    clusters = {"a": "one", "b": "one", "c": "two"}
+    given = with_parts(shares, clusters, {"two": 0.4})
+    assert given["c"] == pytest.approx(0.4) and sum(given.values()) == pytest.approx(1)
+    assert given["a"] / given["b"] == pytest.approx(shares["a"] / shares["b"]), "the others keep their proportions"
+    assert with_parts(shares, clusters, {"two": 0})["c"] == 0
+    whole = with_parts(shares, clusters, {"one": 0.75, "two": 0.25})
+    assert whole["c"] == pytest.approx(0.25)
+    with pytest.raises(DataError, match=r"'tow' is no cluster of the mixture.*'two'"):
+        with_parts(shares, clusters, {"tow": 0.1})
+    with pytest.raises(DataError, match=r"has part 1.5, wanted from 0 to 1"):
+        with_parts(shares, clusters, {"two": 1.5})
+    with pytest.raises(DataError, match=r"add up to 0.5, and there are no others"):
+        with_parts(shares, clusters, {"one": 0.25, "two": 0.25})
+    with pytest.raises(DataError, match="add up to 1, and there are others"):
+        with_parts(shares, clusters, {"two": 1.0})

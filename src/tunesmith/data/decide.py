@@ -22,6 +22,7 @@ from tunesmith.data.cards import Cards, first, members, order
 from tunesmith.data.clean.winnow import Lost
 from tunesmith.data.ledger import Step
 from tunesmith.data.split import PLACES, HeldOut, Split
+from tunesmith.data.yaml_file import near
 from tunesmith.errors import DataError
 from tunesmith.types import LEVELS, Level
 
@@ -90,6 +91,7 @@ def decide(
     per_level: int | None = None,
     clusters: int | None = None,
     templates_per_task: int | None = None,
+    templates_named: Sequence[str] | None = None,
     wordings: int | None = None,
     broken: Mapping[str, int] | None = None,
     winnow: Callable[[Callable[[], NDArray[np.bool_]], NDArray[np.bool_]], Iterable[Lost]] = lambda train, held: (),
@@ -131,6 +133,13 @@ def decide(
         here = {cards.names["cluster"][i] for i in np.unique(rows["cluster"][fates == TRAIN])}
         keep = members(rows["cluster"], first(here, clusters, seed), cards.names["cluster"])
         reason = f"not in the {clusters} clusters trained on"
+        cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
+    if templates_named is not None:
+        short = {name: name.rpartition("/")[2] for name in cards.names["template"]}
+        if unknown := [name for name in templates_named if name not in short.values()]:
+            raise DataError(f"No task has a template {unknown[0]!r}{near(unknown[0], set(short.values()))}")
+        keep = members(rows["template"], {n for n in short if short[n] in templates_named}, cards.names["template"])
+        reason = "not in the templates that are named for training"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
     if templates_per_task is not None:
         names: set[str] = set()

@@ -4,8 +4,8 @@
     temperature    that, to the power 1/T: 1 is proportional, and the higher the more alike
     fixed          ``shares`` as given
 
-``balance`` gives every cluster the same share first. ``quotas`` makes whole numbers of shares, and ``epochs``
-says in plain words how often each row of each task is then seen.
+``balance`` gives every cluster the same share first, ``with_parts`` some the parts they shall have. ``quotas`` makes
+whole numbers of shares, and ``epochs`` says in plain words how often each row of each task is then seen.
 """
 
 from __future__ import annotations
@@ -54,6 +54,30 @@ def rates(
     for name, weight in weights.items():
         totals[balance[name]] = totals.get(balance[name], 0.0) + weight
     return _normal({n: w / totals[balance[n]] if w else 0.0 for n, w in weights.items()})
+
+
+def with_parts(
+    shares: Mapping[str, float], clusters: Mapping[str, str], parts: Mapping[str, float]
+) -> dict[str, float]:
+    """Shares in which whole clusters have the parts given; the others divide what is left as they did before."""
+    known = {clusters[name] for name in shares}
+    problems = [f"{name!r} is no cluster of the mixture{near(name, known)}" for name in parts if name not in known]
+    problems += [f"{name!r} has part {part}, wanted from 0 to 1" for name, part in parts.items() if not 0 <= part <= 1]
+    left = 1 - sum(parts.values())
+    others = sum(share for name, share in shares.items() if clusters[name] not in parts)
+    if not problems and (left < -1e-9 or (left > 1e-9 and not others) or (left < 1e-9 and others)):
+        problems.append(f"the parts add up to {1 - left:g}, and there are {'' if others else 'no '}others beside them")
+    if problems:
+        raise DataError("The parts of the mixture do not fit:\n" + "\n".join(problems))
+    totals: dict[str, float] = {}
+    for name, share in shares.items():
+        totals[clusters[name]] = totals.get(clusters[name], 0.0) + share
+    return {
+        name: share * parts[clusters[name]] / totals[clusters[name]]
+        if clusters[name] in parts
+        else share * left / others
+        for name, share in shares.items()
+    }
 
 
 @RATES.add("proportional")

@@ -83,7 +83,9 @@ class Build(Stage):
         ge=1,
         description="Train on so many clusters, drawn by the seed; a smaller draw is part of a larger.",
     )
-    templates: int | None = Field(default=None, ge=1, description="Train on so many templates of each task; likewise.")
+    templates: int | list[str] | None = Field(
+        default=None, description="Train on so many templates of each task, likewise, or on those of these names."
+    )
     few_shot: FewShotRows | None = Field(
         default=None,
         description="Show answered examples in a share of the training rows, as in {share: 0.2, shots: 2}.",
@@ -163,7 +165,8 @@ class Build(Stage):
                 format=format,
                 per_level=self.per_level,
                 clusters=self.clusters,
-                templates_per_task=self.templates,
+                templates_per_task=self.templates if isinstance(self.templates, int) else None,
+                templates_named=self.templates if isinstance(self.templates, list) else None,
                 shots=self.shots if format == "instruction" else [0],
                 wordings=self.wordings,
                 few_shot=self.few_shot.wish() if self.few_shot else None,

@@ -33,6 +33,10 @@ class Mixture(Settings):
     temperature: float = Field(default=2.0, gt=0, description="1 is proportional; the higher, the more alike.")
     shares: dict[str, float] = Field(default_factory=dict, description="For fixed: the share of each task, by its id.")
     balance: bool = Field(default=False, description="Give every cluster the same share, whatever its number of tasks.")
+    parts: dict[str, float] = Field(
+        default_factory=dict,
+        description="The share of whole clusters, as in {reasoning: 0.3}; the others divide the rest.",
+    )
     unit: Literal["documents", "tokens"] = Field(
         default="documents", description="Whether shares are of the rows that are drawn, or of their tokens."
     )
@@ -61,9 +65,9 @@ class Mixture(Settings):
 
     def of(self, counts: Mapping[str, int], clusters: Mapping[str, str]) -> dict[str, float]:
         """The share of each task."""
-        from tunesmith.data.mixture import rates
+        from tunesmith.data.mixture import rates, with_parts
 
-        return rates(
+        found = rates(
             self.rates,
             counts,
             cap=self.cap,
@@ -71,6 +75,7 @@ class Mixture(Settings):
             shares=self.shares,
             balance=clusters if self.balance else None,
         )
+        return with_parts(found, clusters, self.parts) if self.parts else found
 
 
 class TuneSettings(TrainSettings):

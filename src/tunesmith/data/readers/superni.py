@@ -77,6 +77,7 @@ def task_of_file(path: Path) -> Task:
         ),
         input=("input",),
         answer="output",
+        metric="rouge_l",
         settings=settings,
         source=Source(str(path)),
     )
