@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,12 @@ def test_p_values_know_of_all_points() -> None:
     alone = findings({name: points[name] for name in ("one", "p0")}, against="one")[1]
     among = findings(points, against="one")[1]
     assert among.difference == alone.difference and among.p > alone.p
+
+
+def test_points_that_share_no_question_are_not_compared() -> None:
+    others = {s: [replace(r, id=f"other {r.id}") for r in rows] for s, rows in answers(lambda _: 0.3, "seen").items()}
+    found = findings({"one": answers(lambda _: 0.9, "seen"), "other": others}, against="one")
+    assert [(one.point, one.difference, one.finding) for one in found] == [("one", None, ""), ("other", None, "")]
 
 
 def test_a_metric_that_nobody_was_scored_by_is_an_error() -> None:

@@ -230,6 +230,21 @@ def test_what_is_concluded_is_scored_and_all_is_kept() -> None:
     ]
 
 
+def test_questions_that_do_not_fit_count_as_not_answered(fmt: ChatFormat) -> None:
+    shape: dict[str, Any] = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    more = {"num_attention_heads": 2, "max_position_embeddings": 64, "vocab_size": len(fmt.tok)}
+    who = Local(load_model({**shape, **more}), fmt)
+    long = question("Far and away " * 40, "Rome", options=("Rome", "Paris"))
+    rows = [question("Italy", "Rome", options=("Rome", "Paris")), long]
+    records = ask(who, {"asked": rows}, name="m")
+    assert [(r.id, r.metric, r.value, r.answer) for r in records if r.id == long.id] == [
+        (long.id, "exact_match", 0.0, ""),
+        (long.id, "options", 0.0, ""),
+    ]
+    assert who.too_long == {long.id} and len(records) == 4
+    assert all(r.likely for r in records if r.id == rows[0].id and r.metric == "options")
+
+
 @dataclass(frozen=True)
 class Statement:
     prompt: str

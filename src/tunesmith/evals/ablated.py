@@ -43,7 +43,7 @@ class Found:
     """A quarter of the wordings does worse than this, the mean over seeds."""
     upper: float
     difference: Interval | None = None
-    """From the point that all are compared with."""
+    """From the point that all are compared with; None where they share no question."""
     p: float = 1.0
 
     @property
@@ -107,13 +107,12 @@ def _found(
     difference, p = None, 1.0
     if other is not None:
         pairs = [(key, r, other[key]) for key, r in mine.items() if key in other]
-        if not pairs:
-            raise EvalError(f"Point {point!r} shares no question with the one that it is compared with, at {level!r}.")
-        difference, p = crossed(
-            [a.value - b.value for _, a, b in pairs],
-            [a.group for _, a, _ in pairs],
-            [seed for (seed, _), _, _ in pairs],
-        )
+        if pairs:  # at the level of what was trained on, points may be asked nothing in common
+            difference, p = crossed(
+                [a.value - b.value for _, a, b in pairs],
+                [a.group for _, a, _ in pairs],
+                [seed for (seed, _), _, _ in pairs],
+            )
     return Found(
         point,
         level,

@@ -93,40 +93,60 @@ class Local:
         the last bit whatever else is asked."""
         self._model, self.fmt, self._known, self._alone = model, fmt, known, alone
         self._piece: dict[int, str] = {}
+        self.too_long: set[str] = set()
+        """Ids of questions that are longer than the model can read; they count as not answered."""
 
     def say(self, questions: Sequence[Conversation], *, limit: int, progress: Progress | None = None) -> list[Said]:
         """Free answers of at most ``limit`` tokens."""
         from tunesmith.models.generate import generate
 
-        asked = [self.fmt.prompt(question) for question in questions]
+        prompts = [self.fmt.prompt(question) for question in questions]
+        fits = self._fits(questions, [len(prompt) for prompt in prompts])
+        asked = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
         stops, alone = self.fmt.stop_ids, self._alone
         if self._known:
             said = self._known.generate(asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
         else:
             said = generate(self._model, asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
-        return [Said(self.fmt.decode(one.ids), one.finished, one.ids) for one in said]
+        found = (Said(self.fmt.decode(one.ids), one.finished, one.ids) for one in said)
+        return [next(found) if fit else Said("", False) for fit in fits]
 
     def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
-        """The log-likelihood of each option, its end included."""
+        """The log-likelihood of each option, its end included; none where they do not fit."""
         from tunesmith.models.generate import rank_options
 
         if not questions:
             return []
         prompts = [self.fmt.prompt(question) for question in questions]
         options = [option_ids(self.fmt, question) for question in questions]
+        longest = (len(p) + max(map(len, many), default=0) - 1 for p, many in zip(prompts, options, strict=True))
+        fits = self._fits(questions, list(longest))
+        some = [i for i, fit in enumerate(fits) if fit]
+        asked = [prompts[i] for i in some], [options[i] for i in some]
         if self._known:
-            found = self._known.rank_options(prompts, options, alone=self._alone)
+            found = self._known.rank_options(*asked, alone=self._alone)
         else:
-            found = rank_options(self._model, prompts, options, alone=self._alone)
-        return [tuple(scores.tolist()) for scores in found]
+            found = rank_options(self._model, *asked, alone=self._alone)
+        scores = iter(found)
+        return [tuple(next(scores).tolist()) if fit else () for fit in fits]
+
+    def _fits(self, questions: Sequence[Conversation], lengths: Sequence[int]) -> list[bool]:
+        """Whether each is short enough for the model. One that is not counts as not answered, and is remembered."""
+        room = self._room
+        self.too_long |= {q.id for q, n in zip(questions, lengths, strict=True) if n > room}
+        return [n <= room for n in lengths]
+
+    @property
+    def _room(self) -> int:
+        config = getattr(self._model, "config", None)  # a test's model may have none
+        return int(getattr(config and config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
 
     def bits(self, texts: Sequence[str]) -> list[float]:
         """Bits for each byte. What is longer than the model can read goes in pieces, each after the last token of the
         one before; the first after the token that begins or ends a document."""
         from tunesmith.models.generate import rank_options
 
-        config = self._model.config
-        room = int(getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
+        config, room = self._model.config, self._room
         named = config.bos_token_id if config.bos_token_id is not None else config.eos_token_id
         begin = int(named[0] if isinstance(named, list) else min(self.fmt.stop_ids) if named is None else named)
         prompts: list[Ids] = []

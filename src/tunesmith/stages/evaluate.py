@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
+from rich.markup import escape
 
-from tunesmith.errors import EvalError
+from tunesmith.errors import EvalError, counted
 from tunesmith.stages import rows, training
 from tunesmith.stages.build import load_tasks_of
 from tunesmith.stages.stage import KINDS, From, Job, Stage
@@ -108,6 +109,11 @@ class Evaluate(Stage):
                     records += ask_passages(who, asked.passages, name=name)
             if self.cloze and (build / "cloze.jsonl").exists():
                 records += ask_text(model, fmt, _clozes(build, self.cloze, job.seed), name=name)
+            if who.too_long:
+                job.step(
+                    f"[yellow]{counted(len(who.too_long), 'question')} longer than {name} can read, "
+                    f"{escape(min(who.too_long))} for one: counted as not answered[/]"
+                )
         for format, stage in self.ablation.items():
             records += self._ablated(job, fmt, build, format, stage)
         questions = [row for levels in held.values() for level in levels for row in levels[level]]

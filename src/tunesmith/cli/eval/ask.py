@@ -84,6 +84,11 @@ def ask(
             rows = [path for name, path in given if name in ("", one.name)] or one.trained_on
             yield Model(one.name, one.place, one.who, rows)
             used.append(one.used(prices))
+            if unread := getattr(one.who, "too_long", ()):
+                used.append(
+                    f"{one.name}: {len(unread):,} questions are longer than it can read, {min(unread)} for one; "
+                    "they count as not answered"
+                )
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bars: dict[str, TaskID] = {}
