@@ -42,7 +42,7 @@ lint: $(STAMP)
 $(PEERS_STAMP): Makefile
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off \
-		"torch>=2.9,<2.14" "transformers>=5.0,<6" "trl>=1.0,<2" "peft>=0.15" "datatrove>=0.4" "lm_eval>=0.4.9" orjson spacy nltk
+		"torch>=2.9,<2.14" "transformers>=5.0,<6" "trl>=1.0,<2" "peft>=0.15" "datatrove>=0.4" "lm_eval>=0.4.9" orjson spacy nltk playwright
 	touch $@
 
 # Each file runs both sides, the peers in their own environment, and ends with one line of JSON.

@@ -172,6 +172,9 @@ def test_over_runs_by_hand() -> None:
     freedom = variance**2 / (by_run**2 + by_group**2)
     assert got.value == 2 and got.high - 2 == pytest.approx(stdtrit(freedom, 0.975) * variance**0.5)
     assert 0 < p < 1
+    same, p = crossed([0.0] * 20, list(range(10)) * 2, [1] * 10 + [2] * 10)
+    assert (same.low, same.high) == (pytest.approx(wilson(10, 10)[0] - 1), pytest.approx(1 - wilson(10, 10)[0]))
+    assert p == 1.0 and crossed([0.5] * 20, list(range(10)) * 2, [1] * 10 + [2] * 10)[1] == 0.5
     one, p = crossed([1.0, 0.0], ["a", "b"], [1, 1])
     assert (one.low, one.high, p) == (float("-inf"), float("inf"), 1.0)
 

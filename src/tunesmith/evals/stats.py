@@ -167,11 +167,18 @@ def crossed(values: ArrayLike, groups: Sequence[Hashable], runs: Sequence[Hashab
     both = by_group + by_run - spread(cell, int(cell.max()) + 1)
     variance = max(both, by_group, by_run)
     error = float(np.sqrt(variance))
+    if error == 0:
+        # Nothing varies, so there is no spread to learn from: as wide as for so many groups that all agree, and no
+        # surer than so many runs that all point one way.
+        reach = 1 - wilson(many_groups, many_groups)[0]
+        return Interval(value, value - reach, value + reach, n, many_groups), min(
+            1.0, 2 * 0.5**many_runs
+        ) if value else 1.0
     # Welch and Satterthwaite: few runs make the whole unsure only as far as their luck is a part of it.
     unsure = by_run**2 / (many_runs - 1) + by_group**2 / (many_groups - 1)
-    freedom = variance**2 / unsure if unsure > 0 else many_runs - 1
+    freedom = variance**2 / unsure
     reach = _quantile(freedom) * error
-    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else float(value == 0)
+    p = 2 * float(stdtr(freedom, -abs(value) / error))
     return Interval(value, value - reach, value + reach, n, many_groups), p
 
 
