@@ -2,9 +2,9 @@
 
     python benchmarks/viewer.py [--questions 50000] [--browser chromium] [--peer-python .venv-peers/bin/python]
 
-Two models' answers to made-up questions are written as a page and opened from disk in a headless browser (playwright, in
-the peers' environment): how long opening, filtering, searching and sorting take, and how many frames a second scrolling
-shows. The texts are random words, which pack worse than real ones. Ends with one line of JSON.
+Two models' answers to made-up questions are written as a page and opened from disk in a headless browser (playwright,
+in the peers' environment): how long opening, filtering, searching and sorting take, and how many frames a second
+scrolling shows. The texts are random words, which pack worse than real ones. Ends with one line of JSON.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ def write(path: Path, count: int) -> float:
             prompt = " ".join(mine.choices(words, k=mine.randint(10, 60)))
             records.append(
                 Record(
-                    id=f"t{i % 40}/{i}", model=model, level="asked", format="instruction", shots=0, metric="exact_match",
-                    task=f"t{i % 40}", cluster="c", template=f"t{i % 40}/w{i % 5}", language="en", group=f"g{i}",
-                    prompt=prompt, answer=" ".join(own.choices(words, k=own.randint(1, 30))), gold=(words[i % 5000],),
-                    value=float(own.random() < 0.5), finished=True, leak="" if i % 7 else "near",
+                    id=f"t{i % 40}/{i}", model=model, level="asked", format="instruction", shots=0,
+                    metric="exact_match", task=f"t{i % 40}", cluster="c", template=f"t{i % 40}/w{i % 5}", language="en",
+                    group=f"g{i}", prompt=prompt, answer=" ".join(own.choices(words, k=own.randint(1, 30))),
+                    gold=(words[i % 5000],), value=float(own.random() < 0.5), finished=True,
+                    leak="" if i % 7 else "near",
                 )
             )  # fmt: skip
             said = tuple(f"{word} " for word in records[-1].answer.split())
@@ -86,9 +87,8 @@ def look(page: str, browser: str) -> None:
             "sort_ms": "state.text = ''; $('sort').value = 'least'; $('sort').onchange()",
             "next_ms": "select(20000)",
         }.items():
-            found[name] = round(
-                tab.evaluate(f"(() => {{ const t = performance.now(); {act}; return performance.now() - t }})()"), 1
-            )
+            timed = f"(() => {{ const t = performance.now(); {act}; return performance.now() - t }})()"
+            found[name] = round(tab.evaluate(timed), 1)
         found["frames_a_second"], found["worst_frame_ms"] = (round(x, 1) for x in tab.evaluate(scroll))
         found["errors"] = errors
         opened.close()

@@ -59,12 +59,13 @@ def folder(tmp_path: Path, tok: PreTrainedTokenizerFast, monkeypatch: pytest.Mon
     r = random.Random(5)
     rows = [
         {
-            "q": f"What comes after {' '.join(r.choices(words, k=r.randint(1, 6)))}?",
+            # Two are longer than the model can read, and lose their beginning.
+            "q": f"What comes after {' '.join(r.choices(words, k=r.randint(1, 6) if i > 1 else 90))}?",
             "choices": [" ".join(r.sample(words, k=k)) for k in (1, 2, 3, 4)],
             "answer": r.randrange(4),
             "long": " ".join(r.choices(words, k=r.choice((3, 40, 90)))),
         }
-        for _ in range(16)
+        for i in range(16)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name, (kind, rest) in REST.items():
