@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "serve": GROUND | {"chat", "models"},
     "label": GROUND,
     "littleworld": GROUND | {"data"},
-    "ablation": GROUND | {"document", "recipe", "stages"},
+    "ablation": GROUND | {"document", "recipe", "stages", "evals"},
     "recipe": GROUND | {"document", "stages", "data"},
     "stages": GROUND | {"recipe", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
     "cli": GROUND

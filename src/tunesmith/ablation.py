@@ -18,19 +18,24 @@ again, also when points are added later.
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, Field
+from rich.console import Console
 
 from tunesmith import document, recipe
 from tunesmith.document import near
 from tunesmith.errors import RecipeError, nearest
+from tunesmith.evals.ablated import Found, findings, write_page
+from tunesmith.evals.records import Record, answers_in
 from tunesmith.recipe import Recipe
+from tunesmith.stages import run as runner
 from tunesmith.stages.stage import KINDS, Settings
 from tunesmith.types import Level
 
@@ -139,6 +144,28 @@ class Ablation(Settings):
         found = {p: next((id for id in asking if id.endswith(f"--{self._ending(p)}")), plain) for p in self.points}
         assert all(found.values())
         return found
+
+    def place(self, folder: Path, seed: int) -> Path:
+        """Where the stages of a seed stand; ablations of the same recipe share them."""
+        return folder.parent / self.recipe_of(seed).name / f"seed_{seed}"
+
+
+def run(plan: Ablation, folder: Path, console: Console) -> list[Found]:
+    """Run what is not done yet, and say what was found: ``ablation.json`` and ``ablation.html`` in a folder."""
+    answers: dict[str, dict[int, list[Record]]] = {point: {} for point in plan.points}
+    for number, seed in enumerate(plan.seeds, 1):
+        console.print(f"\n[bold]seed {seed}[/], {number} of {len(plan.seeds)}", highlight=False)
+        recipe, place = plan.recipe_of(seed), plan.place(folder, seed)
+        runner.run(recipe, folder=place, console=console)
+        for point, stage in plan.answers(recipe).items():
+            answers[point][seed] = answers_in(place / stage)
+    found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots)
+    figures = {**plan.model_dump(mode="json"), "found": [asdict(one) for one in found]}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(figures, ensure_ascii=False, indent=1) + "\n"
+    (folder / "ablation.json").write_text(text, encoding="utf-8")
+    write_page(folder, plan.question, found, plan.against, plan.axis if plan.numbers else "", len(plan.seeds))
+    return found
 
 
 @dataclass(frozen=True)

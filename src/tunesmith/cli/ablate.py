@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +12,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tunesmith.evals.ablated import Found
-    from tunesmith.evals.records import Record
 
 
 def ablate(
@@ -37,9 +34,7 @@ def ablate(
     from rich.console import Console
     from rich.table import Table
 
-    from tunesmith.ablation import Ablation, built_in
-    from tunesmith.evals.ablated import findings, write_page
-    from tunesmith.evals.records import ANSWERS, read_records
+    from tunesmith.ablation import Ablation, built_in, run
     from tunesmith.stages import run as runner
 
     console = Console()
@@ -50,32 +45,20 @@ def ablate(
         console.print(table)
         return
     plan = Ablation.load(ablation)
-    used = plan.seeds[:seeds]
+    plan = plan.model_copy(update={"seeds": plan.seeds[:seeds]})
     folder = out or Path("runs") / plan.ablation
-    folder.mkdir(parents=True, exist_ok=True)
     console.print(f"[bold]{plan.ablation}[/] {plan.question}", highlight=False)
-    recipes = {seed: plan.recipe_of(seed) for seed in used}
-    places = {seed: folder.parent / recipe.name / f"seed_{seed}" for seed, recipe in recipes.items()}
     if check:
         table = Table("seed", "stages", "to run", box=None)
-        for seed, recipe in recipes.items():
-            states = runner.outlook(recipe, folder=places[seed])
+        for seed in plan.seeds:
+            states = runner.outlook(plan.recipe_of(seed), folder=plan.place(folder, seed))
             left = [row.id for row in states if not row.state.startswith("done")]
             table.add_row(str(seed), str(len(states)), ", ".join(left) or "nothing")
         console.print(table)
         return
-    answers: dict[str, dict[int, list[Record]]] = {point: {} for point in plan.points}
-    for seed, recipe in recipes.items():
-        console.print(f"\n[bold]seed {seed}[/], {used.index(seed) + 1} of {len(used)}", highlight=False)
-        runner.run(recipe, folder=places[seed], console=console)
-        for point, stage in plan.answers(recipe).items():
-            answers[point][seed] = read_records(places[seed] / stage / ANSWERS)
-    found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots)
-    figures = {**plan.model_dump(mode="json"), "seeds": used, "found": [asdict(one) for one in found]}
-    (folder / "ablation.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    page = write_page(folder, plan.question, found, plan.against, plan.axis if plan.numbers else "", len(used))
+    found = run(plan, folder, console)
     console.print(_table([one for one in found if one.level == plan.level] or found, plan.against))
-    console.print(f"Page: {page}", highlight=False)
+    console.print(f"Page: {folder / 'ablation.html'}", highlight=False)
 
 
 def _table(found: Sequence[Found], against: str) -> Table:
