@@ -160,6 +160,9 @@ def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedToken
     traces = [json.loads(line) for line in (folder / "out" / "tokens.jsonl").read_text().splitlines()]
     assert len(traces) == 48 and "".join(traces[0]["prompt"]).startswith("<|im_start|>user\n")
     assert "its training rows are not known" in run.output
+    both = folder / "both.html"
+    run = CliRunner().invoke(app, ["eval", "page", str(folder / "out"), str(folder / "out"), "-o", str(both)])
+    assert "one, two, one, out, two, out" in run.output and both.stat().st_size > 10_000
     again = CliRunner().invoke(app, ["eval", "ask", str(folder / "suite.yaml"), *models, "--out", str(folder / "out")])
     assert "one: 48 of 48 answers were known" in again.output
     assert read_records(folder / "out" / "answers.jsonl") == records

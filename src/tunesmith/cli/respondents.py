@@ -51,7 +51,7 @@ class Asked:
 
 def name_of(place: str) -> str:
     """What a model is called in tables."""
-    own, place = _apart(place)
+    own, place = name_and_place(place)
     if own:
         return own
     if place.startswith(("http://", "https://")):
@@ -62,7 +62,7 @@ def name_of(place: str) -> str:
     return Path(place.removeprefix("hub:").partition("@")[0]).name
 
 
-def _apart(place: str) -> tuple[str, str]:
+def name_and_place(place: str) -> tuple[str, str]:
     """The name that a person gives, if one is given, and the place."""
     name, equals, rest = place.partition("=")
     return (name, rest) if equals and re.fullmatch(r"[\w.-]+", name) else ("", place)
@@ -82,7 +82,7 @@ def opened(
     from tunesmith.stages import hub
     from tunesmith.stages.training import open_format
 
-    name, place = name_of(place), _apart(place)[1]
+    name, place = name_of(place), name_and_place(place)[1]
     if place.startswith(("http://", "https://")):
         url, model, tokenizer = parts(place)
         fmt = (

@@ -1,4 +1,4 @@
-"""``tunesmith eval``: a recipe's evaluation, a suite for any models, and what changed between two evaluations."""
+"""``tunesmith eval``: a recipe's evaluation, a suite or the harness's tasks for any models; judging and comparing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tunesmith.cli.eval import ask, diff, harness, judge, run
+from tunesmith.cli.eval import ask, diff, harness, judge, page, run
 
 
 class _RunByDefault(TyperGroup):
@@ -21,7 +21,7 @@ class _RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunByDefault,
-    help="Run a recipe's evaluation, ask any models a suite of questions, or see what changed. "
+    help="Run a recipe's evaluation, ask any models a suite of questions or the harness's, judge, compare. "
     "[dim]eval my.yaml is eval run my.yaml.[/]",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -29,5 +29,6 @@ app = typer.Typer(
 app.command(name="run")(run.evaluate)
 app.command(name="ask")(ask.ask)
 app.command(name="diff")(diff.diff)
+app.command(name="page")(page.page)
 app.command(name="judge")(judge.judge)
 app.command(name="harness")(harness.harness)

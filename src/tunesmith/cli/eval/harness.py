@@ -14,6 +14,7 @@ from rich.table import Table
 from tunesmith.errors import EvalError, nearest
 
 if TYPE_CHECKING:
+    from tunesmith.data.leaks import Leak
     from tunesmith.evals.records import Record
 
 
@@ -39,11 +40,15 @@ def harness(
     except ImportError:
         raise EvalError("This needs lm-evaluation-harness: pip install 'tunesmith[harness]'") from None
     from tunesmith.cli.folders import open_folder
-    from tunesmith.cli.respondents import name_of
+    from tunesmith.cli.respondents import name_and_place, name_of
+    from tunesmith.data.evalset import training_items
+    from tunesmith.evals.audited import leaks_into, marked, write_leaks
     from tunesmith.evals.harness.model import HarnessModel
     from tunesmith.evals.harness.results import records_of
     from tunesmith.evals.records import ANSWERS, write_records
+    from tunesmith.evals.viewer import write_viewer
     from tunesmith.stages import hub
+    from tunesmith.types import Conversation, Message
 
     tasks = TaskManager(include_path=[str(folder) for folder in include or ()] or None)
     for name in task:
@@ -51,18 +56,19 @@ def harness(
             close = nearest(name, tasks.all_tasks)
             raise EvalError(f"The harness has no task {name!r}." + (f" Did you mean {close!r}?" if close else ""))
     records: list[Record] = []
+    leaks: dict[str, dict[str, Leak]] = {}
     table = Table("task", "metric", *map(name_of, models), box=None)
     figures: dict[tuple[str, str], list[str]] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for model in models:
-            folder, name = open_folder(hub.place(model)).folder, name_of(model)
+            opened, name = open_folder(hub.place(name_and_place(model)[1])), name_of(model)
             bar = progress.add_task(name, total=None)
 
             def tell(done: int, of: int, bar: Any = bar) -> None:
                 progress.update(bar, completed=done, total=of)
 
             results = lm_eval.simple_evaluate(
-                model=HarnessModel.open(folder, tell),
+                model=HarnessModel.open(opened.folder, tell),
                 tasks=list(task),
                 num_fewshot=shots,
                 limit=limit,
@@ -70,7 +76,12 @@ def harness(
                 task_manager=tasks,
             )
             _write(out / name, results)
-            records += records_of(results, name)
+            mine = records_of(results, name)
+            if opened.trained_on:
+                asked = {r.id: Conversation((Message("user", r.prompt),), id=r.id) for r in mine}
+                leaks[name] = leaks_into(asked.values(), training_items(opened.trained_on))
+                mine = marked(mine, leaks[name])
+            records += mine
             for one, found in results["results"].items():
                 for metric, value in found.items():
                     if isinstance(value, float) and "_stderr" not in metric:
@@ -78,11 +89,18 @@ def harness(
                         shown = f" [dim]± {error:.4f}[/]" if isinstance(error, float) else ""
                         figures.setdefault((one, metric), []).append(f"{value:.4f}{shown}")
     write_records(out / ANSWERS, records)
+    write_leaks(out / "leaks.jsonl", leaks)
+    write_viewer(out / "answers.html", ", ".join(task), records, leaks=leaks)
     for (one, metric), values in figures.items():
         table.add_row(one, metric, *values)
     console = Console()
     console.print(table)
-    console.print(f"In the harness's shape: {out}/MODEL/results.json. Every answer: {out / ANSWERS}", highlight=False)
+    for name, found in leaks.items():
+        console.print(f"[dim]{name}: {len(found):,} questions leak[/]", highlight=False)
+    console.print(
+        f"In the harness's shape: {out}/MODEL/results.json. Question by question: {out / 'answers.html'}",
+        highlight=False,
+    )
 
 
 def _write(folder: Path, results: dict[str, Any]) -> None:
