@@ -62,9 +62,9 @@ def test_figures_with_and_without_what_leaks(tmp_path: Path) -> None:
     found = leaks_into(QUESTIONS, [row("web/2", LONG)])
     records = [record("river/1@t#0", 1.0), record("river/2@t", 1.0), record("other/4@t", 0.0), record("other/3@t", 0.0)]
     assert split(records) is None
-    known = marked([*records, record("river/1@t", 1.0, "seen")], found)
-    assert [r.leak for r in known] == ["exact", "near", "", "", None]
-    (line,) = standing(known[:-1], ["m"])
+    known = marked([*records, record("river/1@t", 1.0, "seen"), record("new/1@t", 1.0)], QUESTIONS, found)
+    assert [r.leak for r in known] == ["exact", "near", "", "", None, None]
+    (line,) = standing(known[:-2], ["m"])
     (cell,) = line.cells
     assert cell.leaked is not None and (cell.leaked.value, cell.leaked.n) == (1.0, 2)
     assert cell.clean is not None and (cell.clean.value, cell.clean.n) == (0.0, 2)

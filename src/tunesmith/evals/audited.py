@@ -45,15 +45,14 @@ def leaks_into(questions: Iterable[Conversation], rows: Iterable[Item]) -> dict[
     return found
 
 
-def marked(records: Iterable[Record], found: Mapping[str, Leak]) -> list[Record]:
+def marked(records: Iterable[Record], questions: Iterable[Conversation], found: Mapping[str, Leak]) -> list[Record]:
     """Records that know how their question leaked into the training of their model, or that it did not."""
+    audited = {question.id for question in questions}
     out = []
     for record in records:
-        if record.level in BY_DESIGN or record.format == "text":
-            out.append(record)
-            continue
-        id = record.id if record.id in found else record.id.rpartition("#")[0]
-        out.append(replace(record, leak=found[id].name if id in found else ""))
+        id = record.id if record.id in audited else record.id.rpartition("#")[0]
+        known = id in audited and record.level not in BY_DESIGN
+        out.append(replace(record, leak=found[id].name if id in found else "") if known else record)
     return out
 
 

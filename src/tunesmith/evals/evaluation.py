@@ -89,7 +89,7 @@ def evaluate(
             mine += ask_passages(model.who, asked.passages, name=model.name)
         if model.trained_on:
             leaks[model.name] = leaks_into(every, training_items(model.trained_on))
-            mine = marked(mine, leaks[model.name])
+            mine = marked(mine, every, leaks[model.name])
         records += mine
         places[model.name] = model.place
     lines, styles = standing(records, list(places)), style.table(records)

@@ -100,11 +100,9 @@ class Evaluate(Stage):
                     by_level: dict[Level, list[Conversation]] = {}
                     for row in every:
                         by_level.setdefault(known.level(row), []).append(row)
+                    about: Any = {"name": name, "format": suite.suite, "shots": shots, "how": suite.how}
                     with job.progress(f"{name}, {suite.suite}, {shots} examples shown") as tell:
-                        records += ask(
-                            who, by_level, name=name, format=suite.suite, shots=shots, how=suite.how, traces=traces,
-                            progress=tell,
-                        )  # fmt: skip
+                        records += ask(who, by_level, **about, traces=traces, progress=tell)
                 if asked.passages:
                     records += ask_passages(who, asked.passages, name=name)
             if self.cloze and (build / "cloze.jsonl").exists():
@@ -116,21 +114,18 @@ class Evaluate(Stage):
                 )
         for format, stage in self.ablation.items():
             records += self._ablated(job, fmt, build, format, stage)
+        models = list(dict.fromkeys(r.model for r in records))
         questions = [row for levels in held.values() for level in levels for row in levels[level]]
         questions += [row for _, asked in suites for shots in sorted(asked.questions) for row in asked.questions[shots]]
         found = leaks_into(questions, map(item_of, trained_on))
-        records = marked(records, found)
-        models = sorted({r.model for r in records})
+        records = marked(records, questions, found)
         write_records(job.out / ANSWERS, records)
-        write_leaks(job.out / "leaks.jsonl", dict.fromkeys(models, found))
-        write_viewer(
-            job.out / "answers.html", job.out.parent.name, records, traces=traces, leaks=dict.fromkeys(models, found)
-        )
-        asked_new = {r.id for r in records if r.leak is not None}
-        job.step(
-            f"{len(records):,} answers; {len({r.id for r in records if r.leak}):,} of {len(asked_new):,} questions leak"
-        )
-        return {"answers": len(records), "models": models}
+        leaks = dict.fromkeys(models, found)
+        write_leaks(job.out / "leaks.jsonl", leaks)
+        write_viewer(job.out / "answers.html", job.out.parent.name, records, traces=traces, leaks=leaks)
+        audited = {r.id: bool(r.leak) for r in records if r.leak is not None}
+        job.step(f"{len(records):,} answers; {sum(audited.values()):,} of {len(audited):,} questions leak")
+        return {"answers": len(records), "models": sorted(models)}
 
     def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""

@@ -80,7 +80,7 @@ def harness(
             if opened.trained_on:
                 asked = {r.id: Conversation((Message("user", r.prompt),), id=r.id) for r in mine}
                 leaks[name] = leaks_into(asked.values(), training_items(opened.trained_on))
-                mine = marked(mine, leaks[name])
+                mine = marked(mine, asked.values(), leaks[name])
             records += mine
             for one, found in results["results"].items():
                 for metric, value in found.items():
