@@ -92,6 +92,7 @@ def evaluate(
             mine = marked(mine, every, leaks[model.name])
         records += mine
         places[model.name] = model.place
+        del model  # its weights, before the next one's are read
     lines, styles = standing(records, list(places)), style.table(records)
     out.mkdir(parents=True, exist_ok=True)
     write_records(out / ANSWERS, records)

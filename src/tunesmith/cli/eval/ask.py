@@ -89,6 +89,7 @@ def ask(
                     f"{one.name}: {len(unread):,} questions are longer than it can read, {min(unread)} for one; "
                     "they count as not answered"
                 )
+            del one  # before the next is opened
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bars: dict[str, TaskID] = {}
