@@ -1,7 +1,7 @@
 """The leak audit of an evaluation: which questions a model's training rows give away.
 
     found = leaks_into(questions, training_items(["runs/my/build"]))        {id: Leak}, the surest of each question
-    records = marked(records, questions, found)                                  answers that know it
+    records = marked(records, questions, found)                             answers that know it
 
 A question counts as leaked where a training row is of the same source, asks the same or nearly the same, or shares 13
 words in a row with it (``data/leaks.py``). Eight words are often a common phrase, and are not counted. Rows of the
