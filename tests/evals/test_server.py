@@ -154,6 +154,19 @@ def test_names(fmt: ChatFormat) -> None:
     assert list(parts("http://h/v1#tokenizer=c")) == ["http://h/v1", "", "c"]
 
 
+def test_a_final_error_ends_the_pauses_of_all_others(fmt: ChatFormat) -> None:
+    def fault(path: str, body: dict[str, Any]) -> Any:
+        if "number 0" in str(body):
+            time.sleep(0.3)
+            return 401, {}, {"error": "bad key"}
+        return (503, {"Retry-After": "120"}, {}) if "chat" in path else None
+
+    began = time.monotonic()
+    with serving(None, fmt, fault=fault) as (url, _), pytest.raises(EvalError, match="401 bad key"):
+        Server(url).say(BARE, limit=5)
+    assert time.monotonic() - began < 20
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_server_without_a_list_of_models_needs_a_name(fmt: ChatFormat, status: int) -> None:
     with serving(None, fmt, fault=lambda p, _: (status, {}, {}) if p.endswith("models") else None) as (url, _):

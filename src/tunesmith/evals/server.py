@@ -87,7 +87,7 @@ class Server:
         at_once: int = 32,
         tries: int = 8,
         timeout: float = 600.0,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         """``key`` is the password of the service. ``again`` asks also what the cache knows: a name says nothing about
         the weights behind it."""
@@ -96,7 +96,9 @@ class Server:
         self.url = url.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
         self.fmt, self.used, self.ranks = fmt, Used(), fmt is not None
         self._key, self._cache, self._again = key, cache, again
-        self._at_once, self._tries, self._timeout, self._wait = at_once, tries, timeout, wait
+        self._over = threading.Event()
+        """Set when no more answers are wanted; it also ends all pauses."""
+        self._at_once, self._tries, self._timeout, self._wait = at_once, tries, timeout, wait or self._over.wait
         self._limit_key = "max_tokens"
         self._not_before = 0.0
         self._lock = threading.Lock()
@@ -171,6 +173,7 @@ class Server:
         new = {key: i for i, key in enumerate(keys) if key not in replies}
         known = sum(key in replies for key in keys)
         began, refused = time.monotonic(), list[str]()
+        self._over.clear()
         with ThreadPoolExecutor(self._at_once, thread_name_prefix="ask") as pool, self._kept() as keep:
             waiting: dict[Future[Any], bytes] = {pool.submit(self._ask, *asked[i]): key for key, i in new.items()}
             try:
@@ -185,6 +188,7 @@ class Server:
                     if progress:
                         progress(known + done, len(keys))
             except BaseException:
+                self._over.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         seconds = time.monotonic() - began if new else 0.0
@@ -230,12 +234,14 @@ class Server:
                     self.used = replace(self.used, tries=self.used.tries + 1)
                     if later.after is not None:  # the server asks all of us to wait
                         self._not_before = max(self._not_before, time.monotonic() + pause)
+                if self._over.is_set():
+                    break
                 if number < self._tries - 1 and later.after is None:
                     self._wait(pause)
         raise EvalError(f"{self.url} failed {self._tries} times for the same question; at last: {last}")
 
     def _until_asked_for(self) -> None:
-        while (left := self._not_before - time.monotonic()) > 0:
+        while (left := self._not_before - time.monotonic()) > 0 and not self._over.is_set():
             self._wait(left)
 
     def _once(self, path: str, body: dict[str, Any] | None) -> Any:
