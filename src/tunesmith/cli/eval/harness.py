@@ -50,7 +50,10 @@ def harness(
     from tunesmith.stages import hub
     from tunesmith.types import Conversation, Message
 
-    tasks = TaskManager(include_path=[str(folder) for folder in include or ()] or None)
+    own = [str(folder) for folder in include or ()]
+    tasks = TaskManager(include_path=own or None, include_defaults=not own)
+    if not set(task) <= set(tasks.all_tasks):  # reading the thousands of theirs takes some seconds
+        tasks = TaskManager(include_path=own or None)
     for name in task:
         if name not in tasks.all_tasks:
             close = nearest(name, tasks.all_tasks)
