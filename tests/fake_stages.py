@@ -39,7 +39,7 @@ class Join(Stage):
     """Joins the texts of others; the text FAIL stops it half way."""
 
     left: Annotated[str, From(("make", "join"))]
-    more: Annotated[tuple[str, ...], From(("make",), optional=True)] = ()
+    more: Annotated[tuple[str, ...], From(("make",))] = ()
     model: Annotated[str, From(("make",), folder=True)] = ""
     steps: int = 1
 

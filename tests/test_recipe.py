@@ -106,10 +106,6 @@ def test_a_key_given_twice_is_an_error() -> None:
             "my.yaml:9: stages.b.model: there is no stage 'nowhere', wanted the id of a make stage, a folder with a "
             "model or hub:owner/model; known: a",
         ),
-        (
-            GOOD.replace("text: one", "text: one, full: true"),
-            "my.yaml:7: stages.b.left: stage 'a' runs under --full only",
-        ),
     ],
 )
 def test_what_is_told(text: str, told: str) -> None:

@@ -180,8 +180,6 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
             if found not in wanted.kinds:
                 kinds = " or ".join(wanted.kinds)
                 problems.append(Problem(place, f"stage {name!r} is of kind {found!r}, wanted one of kind {kinds}"))
-            elif raw[name].get("full") and not settings.get("full") and not wanted.optional:
-                problems.append(Problem(place, f"stage {name!r} runs under --full only, and this one always"))
         elif wanted.folder and Path(name).expanduser().is_dir():
             continue
         elif wanted.folder and name.startswith(hub.PREFIX):

@@ -32,10 +32,12 @@ def test_a_recipe_run_by_two_processes(tmp_path: Path, tasks: Path) -> None:
 
 
 def test_a_job_for_slurm() -> None:
-    done = CliRunner().invoke(app, ["launch", "--ranks", "8", "--nodes", "2", "--slurm", "train", "my.yaml", "--full"])
+    done = CliRunner().invoke(
+        app, ["launch", "--ranks", "8", "--nodes", "2", "--slurm", "train", "my.yaml", "--again", "tune"]
+    )
     assert done.exit_code == 0
     assert "#SBATCH --nodes=2" in done.stdout and "#SBATCH --gpus-per-node=8" in done.stdout
     last = done.stdout.splitlines()[-1]
     assert last.startswith("srun torchrun --nnodes=2 --nproc-per-node=8 --max-restarts=3")
-    assert last.endswith("-m tunesmith.cli train my.yaml --full")
+    assert last.endswith("-m tunesmith.cli train my.yaml --again tune")
     subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)

@@ -26,10 +26,9 @@ RECIPE = """\
 name: small
 stages:
   a: {kind: make, text: one}
-  extra: {kind: make, text: extra, full: true}
   b: {kind: make, text: two}
   c: {kind: join, left: a}
-  d: {kind: join, left: c, more: [b, extra]}
+  d: {kind: join, left: c, more: [b]}
 """
 
 
@@ -62,16 +61,17 @@ def test_a_change_runs_that_stage_and_what_follows(tmp_path: Path, old: str, new
     assert {id for id, done in reused.items() if not done} == again
 
 
-def test_full_adds_its_stages_and_reruns_what_reads_them(tmp_path: Path) -> None:
+def test_a_stage_that_is_added_runs_with_what_reads_it(tmp_path: Path) -> None:
     run(tmp_path)
-    assert run(tmp_path, full=True) == {"a": True, "extra": False, "b": True, "c": True, "d": False}
+    more = RECIPE.replace("  b: ", "  extra: {kind: make, text: extra}\n  b: ").replace("more: [b]", "more: [b, extra]")
+    assert run(tmp_path, more) == {"a": True, "extra": False, "b": True, "c": True, "d": False}
     assert (tmp_path / "d" / "text").read_text() == "one+two+extra"
 
 
 def test_only_runs_what_a_stage_reads(tmp_path: Path) -> None:
     assert run(tmp_path, only=["c"]) == {"a": False, "c": False}
     with pytest.raises(UnknownName, match="Did you mean"):
-        run(tmp_path, only=["extr"])
+        run(tmp_path, only=["cc"])
 
 
 def test_again_forces_a_stage_and_keeps_what_follows(tmp_path: Path) -> None:
@@ -139,7 +139,6 @@ def test_outlook_says_why(tmp_path: Path) -> None:
     states = {row.id: row.state for row in runner.outlook(loaded, folder=tmp_path)}
     assert states["a"] == "again: text was 'one', is 'uno'"
     assert states["c"] == "again: a changed"
-    assert states["extra"] == "only with --full"
     assert states["b"].startswith("done before")
 
 

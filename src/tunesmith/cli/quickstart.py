@@ -7,17 +7,17 @@ from pathlib import Path
 
 import typer
 
-from tunesmith.cli.run import Full, Out, Seed, Set, start
+from tunesmith.cli.run import Out, Seed, Set, start
 
 
-def quickstart(set: Set = None, full: Full = False, seed: Seed = None, out: Out = None) -> None:
+def quickstart(set: Set = None, seed: Seed = None, out: Out = None) -> None:
     """See the whole idea work: some minutes on a laptop, nothing to download.
 
     A tiny model learns to read and knows facts of a little world (pretrain). It is then tuned to follow instructions
     (sft), and asked about wordings, facts, tasks and whole clusters of tasks that it never trained on. The code is the
     same that trains a large model; the recipe is the one to copy.
     """
-    folder = start("quickstart", set=set, seed=seed, out=out, full=full)
+    folder = start("quickstart", set=set, seed=seed, out=out)
     summary(folder)
     typer.echo(
         f"""

@@ -22,7 +22,6 @@ Set = Annotated[
         metavar="STAGE.KEY=VALUE",
     ),
 ]
-Full = Annotated[bool, typer.Option("--full", help="Also run the stages marked `full: true`.")]
 
 
 def run(
@@ -33,7 +32,6 @@ def run(
     ] = None,
     again: Again = None,
     set: Set = None,
-    full: Full = False,
     seed: Seed = None,
     out: Out = None,
     check: Annotated[bool, typer.Option("--check", help="Check the recipe, say what would run, and stop.")] = False,
@@ -63,9 +61,9 @@ def run(
 
         raise RecipeError("Which recipe? Give a file, or a built-in name: tunesmith run quickstart")
     if check:
-        plan(recipe, set=set, seed=seed, out=out, full=full)
+        plan(recipe, set=set, seed=seed, out=out)
         return
-    start(recipe, only=only, again=again, set=set, seed=seed, out=out, full=full)
+    start(recipe, only=only, again=again, set=set, seed=seed, out=out)
 
 
 def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
@@ -95,7 +93,6 @@ def start(
     set: list[str] | None = None,
     seed: int | None = None,
     out: Path | None = None,
-    full: bool = False,
 ) -> Path:
     """Load, run, and say what came out; ``kinds`` asks for the stages of these kinds."""
     from rich.console import Console
@@ -106,10 +103,10 @@ def start(
 
     loaded = recipes.load(recipe, overrides(set, seed))
     if kinds and not only:
-        only = [id for id, stage in loaded.stages.items() if stage.kind in kinds and (full or not stage.full)]
+        only = [id for id, stage in loaded.stages.items() if stage.kind in kinds]
     console = Console(quiet=not leads()) if sys.stdout.isatty() else Console(width=110, quiet=not leads())
     console.print(f"[bold]{loaded.name}[/] [dim]{loaded.file}, seed {loaded.seed}[/]", highlight=False)
-    result = runner.run(loaded, folder=out, only=only, again=again or (), full=full, console=console)
+    result = runner.run(loaded, folder=out, only=only, again=again or (), console=console)
     ran = [stage for stage in result.stages if not stage.reused]
     if ran:
         peak = max(stage.peak_mb for stage in ran)
@@ -123,7 +120,7 @@ def start(
     return result.folder
 
 
-def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | None, full: bool) -> None:
+def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | None) -> None:
     """Check a recipe and say for each stage whether it is done, and if not why."""
     from rich.console import Console
     from rich.table import Table
@@ -133,7 +130,7 @@ def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | No
 
     loaded = recipes.load(recipe, overrides(set, seed))
     table = Table("stage", "kind", "state", box=None, pad_edge=False)
-    for row in runner.outlook(loaded, folder=out, full=full):
+    for row in runner.outlook(loaded, folder=out):
         table.add_row(row.id, loaded.stages[row.id].kind, row.state)
     console = Console()
     console.print(f"[green]{loaded.file} is fine.[/]", highlight=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.run import Again, Full, Out, RecipeArg, Seed, Set, start
+from tunesmith.cli.run import Again, Out, RecipeArg, Seed, Set, start
 
 
 def train(
@@ -16,7 +16,6 @@ def train(
     ] = None,
     again: Again = None,
     set: Set = None,
-    full: Full = False,
     seed: Seed = None,
     out: Out = None,
 ) -> None:
@@ -37,6 +36,6 @@ def train(
     wanted = stage or loaded.result
     if not wanted:
         raise RecipeError(f"{loaded.file} has no training stage. Run all of it with: tunesmith run {recipe}")
-    folder = start(recipe, only=[wanted], again=again, set=set, seed=seed, out=out, full=full)
+    folder = start(recipe, only=[wanted], again=again, set=set, seed=seed, out=out)
     if leads():
         typer.echo(f"The model: {folder / wanted}\nTalk to it: tunesmith chat {folder / wanted}")

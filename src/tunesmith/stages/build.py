@@ -95,7 +95,7 @@ class Build(Stage):
     workers: int = Field(default=1, ge=1, description="How many processes share the work; the result is the same.")
 
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld")
-    unkeyed: ClassVar[tuple[str, ...]] = ("full", "engine", "workers")
+    unkeyed: ClassVar[tuple[str, ...]] = ("engine", "workers")
 
     @property
     def texts(self) -> list[str]:

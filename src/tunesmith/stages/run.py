@@ -66,13 +66,12 @@ def run(
     folder: Path | None = None,
     only: Collection[str] | None = None,
     again: Collection[str] = (),
-    full: bool = False,
     console: Console | None = None,
 ) -> RunResult:
     """Run what is not done yet. ``only`` names the stages wanted (with what they read); ``again`` forces some."""
     console = console or Console()
     folder = folder or Path("runs") / recipe.name
-    wanted = _wanted(recipe, only, full)
+    wanted = _wanted(recipe, only)
     for name in again:
         if name not in recipe.stages:
             raise UnknownName("Stage", name, recipe.stages)
@@ -149,15 +148,12 @@ class Outlook:
     state: str
 
 
-def outlook(recipe: Recipe, *, folder: Path | None = None, full: bool = False) -> list[Outlook]:
+def outlook(recipe: Recipe, *, folder: Path | None = None) -> list[Outlook]:
     """What ``run`` would do, without doing it."""
     folder = folder or Path("runs") / recipe.name
     keys: dict[str, str] = {}
     rows = []
     for id in recipe.stages:
-        if recipe.stages[id].full and not full:
-            rows.append(Outlook(id, "only with --full"))
-            continue
         parts = key_parts(recipe, id, keys)
         keys[id] = digest(parts)
         state = read_state(folder / id)
@@ -170,19 +166,17 @@ def outlook(recipe: Recipe, *, folder: Path | None = None, full: bool = False) -
     return rows
 
 
-def _wanted(recipe: Recipe, only: Collection[str] | None, full: bool) -> list[str]:
+def _wanted(recipe: Recipe, only: Collection[str] | None) -> list[str]:
     """The stages to run, in order: all, or those named and everything that they read."""
     for name in only or ():
         if name not in recipe.stages:
             raise UnknownName("Stage", name, recipe.stages)
     if only is None:
-        return [id for id, stage in recipe.stages.items() if full or not stage.full]
+        return list(recipe.stages)
     wanted = set(only)
     for id in reversed(list(recipe.stages)):
         if id in wanted:
-            for _, name, mark in references(recipe.stages[id]):
-                if name in recipe.stages and not (mark.optional and recipe.stages[name].full and not full):
-                    wanted.add(name)
+            wanted |= {name for _, name, _ in references(recipe.stages[id])} & set(recipe.stages)
     return [id for id in recipe.stages if id in wanted]
 
 

@@ -58,8 +58,6 @@ class From:
     kinds: tuple[str, ...]
     folder: bool = False
     """A folder that is not a stage will do as well: a model of Hugging Face, say."""
-    optional: bool = False
-    """It may be a stage that runs under ``--full`` only; without, it is simply not there."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +114,10 @@ class Stage(Settings):
     """The settings that all stages share."""
 
     kind: str = Field(description="What the stage does.")
-    full: bool = Field(default=False, description="Run only when asked with --full.")
 
     rooms: ClassVar[tuple[str, ...]] = ()
     """Folders and files of the package whose code the result depends on; they are part of the stage's key."""
-    unkeyed: ClassVar[tuple[str, ...]] = ("full",)
+    unkeyed: ClassVar[tuple[str, ...]] = ()
     """Settings that do not change the result."""
     gives_model: ClassVar[bool] = False
     """Whether the output folder is a model that can be opened."""

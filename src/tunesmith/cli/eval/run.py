@@ -5,12 +5,10 @@ from __future__ import annotations
 import typer
 
 from tunesmith.cli.quickstart import summary
-from tunesmith.cli.run import Again, Full, Out, RecipeArg, Seed, Set, start
+from tunesmith.cli.run import Again, Out, RecipeArg, Seed, Set, start
 
 
-def evaluate(
-    recipe: RecipeArg, again: Again = None, set: Set = None, full: Full = False, seed: Seed = None, out: Out = None
-) -> None:
+def evaluate(recipe: RecipeArg, again: Again = None, set: Set = None, seed: Seed = None, out: Out = None) -> None:
     """Run a recipe's evaluation and report, and what they read.
 
     Models that are trained already are not trained again.
@@ -20,6 +18,6 @@ def evaluate(
         tunesmith eval my.yaml
         tunesmith eval my.yaml --again eval          [dim]ask everything again[/]
     """
-    folder = start(recipe, kinds=("eval", "report"), again=again, set=set, seed=seed, out=out, full=full)
+    folder = start(recipe, kinds=("eval", "report"), again=again, set=set, seed=seed, out=out)
     summary(folder)
     typer.echo(f"\nAll figures: {folder / 'report.html'}")
