@@ -13,7 +13,6 @@ from tests.models.test_packed import APART, FAMILIES, OWN_NAMES
 from tests.models.test_packed import SMALL as SHAPE
 from tunesmith.errors import EvalError
 from tunesmith.models import generate as gen
-from tunesmith.models import generate as generation
 from tunesmith.models.generate import Generated, Memory, Sampling, draw, generate, rank_options, stream
 from tunesmith.models.load import load_model
 
@@ -104,7 +103,8 @@ def test_finished_rows_leave_the_batch(llama: PreTrainedModel, rows_seen: list[t
 
 def test_others_join_where_rows_have_finished(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """In batches of a few rows, over several rounds, the answers are those of each prompt alone."""
-    monkeypatch.setattr(generation, "_SLOTS", {"cpu": 60, "other": 60})
+    monkeypatch.setattr(gen, "_WORTH", 1)
+    monkeypatch.setattr(gen, "_SLOTS", {"cpu": 60, "other": 60})
     prompts = some_prompts(60)
     got = generate(model, prompts, stop_ids=STOPS, max_new_tokens=20)
     assert got == [plainly(model, p, 20) for p in prompts]
@@ -113,13 +113,14 @@ def test_others_join_where_rows_have_finished(model: PreTrainedModel, monkeypatc
 def test_long_answers_keep_nobody_waiting(
     llama: PreTrainedModel, rows_seen: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "_SLOTS", {"cpu": 96, "other": 96})
+    monkeypatch.setattr(gen, "_WORTH", 1)
+    monkeypatch.setattr(gen, "_SLOTS", {"cpu": 96, "other": 96})
     r = np.random.default_rng(1)
     prompts = [r.integers(5, 50, 8).astype(np.int32) for _ in range(96)]
     answers = generate(llama, prompts, stop_ids=STOPS, max_new_tokens=40)
     steps = sum(1 for _, width in rows_seen if width == 1)
     rows_seen.clear()
-    monkeypatch.setattr(generation._Run, "joins", False)
+    monkeypatch.setattr(gen._Run, "joins", False)
     assert generate(llama, prompts, stop_ids=STOPS, max_new_tokens=40) == answers
     lengths = [len(a.ids) for a in answers]
     assert max(lengths) > 3 * np.mean(lengths), "the test must see some that are much longer"

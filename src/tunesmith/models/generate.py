@@ -45,6 +45,8 @@ _LOGIT_BYTES = 64 << 20
 _SPREAD = 1.1
 """How much longer than its shortest the longest prompt of a batch may be, once the batch has some rows."""
 _SOME = 48
+_WORTH = 48
+"""Tokens that a row may still say for others to join its batch; to wait for less costs less than to join."""
 _SHARED = 32
 """Tokens that prompts must have in common at their beginning for it to be read once."""
 
@@ -123,8 +125,8 @@ def _answers(
 ) -> Iterator[tuple[int, Generated]]:
     """All rows from prompt to last token; each is given back when it is done.
 
-    Rows that are done leave the batch, and where a quarter of its places is free the next prompts are read and join it
-    (continuous batching), so that one long answer does not keep the others waiting.
+    Rows that are done leave the batch, and where a quarter of its places is free and the others may go on for long the
+    next prompts are read and join it (continuous batching), so that one long answer does not keep the rest waiting.
     """
     batches = run.batches([row for row, limit in zip(rows, limits, strict=True) if limit > 0])
     waiting = deque((len(batch), batch) for batch in batches)  # the places of a batch, and who is still to have one
@@ -137,7 +139,8 @@ def _answers(
     state: _State | None = None
     logits = torch.empty(0)
     while alive or waiting:
-        if waiting and (not alive or (run.joins and len(alive) <= 0.75 * waiting[0][0])):
+        join = waiting and run.joins and len(alive) <= 0.75 * waiting[0][0]
+        if waiting and (not alive or (join and max(limits[i] - len(said[i]) for i in alive) >= _WORTH)):
             places, batch = waiting.popleft()
             room = places - len(alive)
             if room < len(batch):
