@@ -96,8 +96,8 @@ def results_of(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def _error(records: Sequence[Record]) -> float:
-    """The standard error, answers of one group taken together."""
+def _error(records: Sequence[Record]) -> float | str:
+    """The standard error, answers of one group taken together; of one group none can be had, which they call N/A."""
     values = [r.value for r in records]
     mean, n = sum(values) / len(values), len(values)
     sums: dict[str, float] = {}
@@ -105,7 +105,7 @@ def _error(records: Sequence[Record]) -> float:
         sums[record.group] = sums.get(record.group, 0.0) + record.value - mean
     groups = len(sums)
     if groups < 2:
-        return float("nan")
+        return "N/A"
     return math.sqrt(groups / (groups - 1) * sum(x * x for x in sums.values())) / n
 
 
