@@ -143,6 +143,7 @@ def test_our_results_in_their_shape(folder: Path) -> None:
     assert shaped["n-samples"]["my_choice"] == {"original": 16, "effective": 16} and shaped["n-shot"] == {
         "my_choice": 0
     }
+    assert results_of(ranked[:1])["results"]["my_choice"]["acc_stderr,none"] == "N/A"
     json.dumps(shaped)
 
 
