@@ -31,7 +31,7 @@ from rich.console import Console
 
 from tunesmith import document, recipe
 from tunesmith.document import near
-from tunesmith.errors import RecipeError, nearest
+from tunesmith.errors import RecipeError
 from tunesmith.evals.ablated import Found, findings, write_page
 from tunesmith.evals.records import Record, answers_in
 from tunesmith.recipe import Recipe
@@ -69,7 +69,7 @@ class Ablation(Settings):
     @classmethod
     def load(cls, name: Path | str) -> Ablation:
         """Read and check a file, or a built-in one; the recipe is checked at each point."""
-        path = _find(str(name))
+        path = document.find_file(str(name), BUILT_IN, "ablation")
         found = document.load(cls, path, "an ablation")
         beside = path.parent / found.recipe
         found = found.model_copy(
@@ -98,12 +98,12 @@ class Ablation(Settings):
         return self.against or next(iter(self.points))
 
     @property
-    def numbers(self) -> dict[str, float] | None:
-        """The points as numbers, if all of them are; then they make a curve."""
+    def numeric(self) -> bool:
+        """Whether all points are numbers; then they make a curve."""
         try:
-            return {point: float(point) for point in self.points}
+            return bool([float(point) for point in self.points])
         except ValueError:
-            return None
+            return False
 
     def recipe_of(self, seed: int) -> Recipe:
         """One recipe of all points, up to what asks the models."""
@@ -120,15 +120,11 @@ class Ablation(Settings):
             renamed: dict[str, str] = {}
             for id in _needed(stages, asking[0]):
                 own = {key.partition(".")[2]: new for key, new in settings.items() if key.partition(".")[0] == id}
+                moved = [(where, renamed[name]) for where, name in _references(stages[id]) if name in renamed]
                 stage = copy.deepcopy(stages[id])
-                for where, name in _references(stage):
-                    if name in renamed:
-                        _put(stage, where, renamed[name])
-                        own.setdefault("", None)
-                for key, new in own.items():
-                    if key:
-                        _put(stage, tuple(key.split(".")), copy.deepcopy(new))
-                if own:
+                for where, new in [*moved, *((tuple(key.split(".")), new) for key, new in own.items())]:
+                    _put(stage, where, copy.deepcopy(new))
+                if own or moved:
                     renamed[id] = f"{id}--{self._ending(point)}"
                 made.setdefault(renamed.get(id, id), stage)
         whole = {"name": value["name"], "seed": seed, "stages": made}
@@ -145,9 +141,10 @@ class Ablation(Settings):
         assert all(found.values())
         return found
 
-    def place(self, folder: Path, seed: int) -> Path:
-        """Where the stages of a seed stand; ablations of the same recipe share them."""
-        return folder.parent / self.recipe_of(seed).name / f"seed_{seed}"
+
+def place(folder: Path, made: Recipe) -> Path:
+    """Where the stages of a recipe of all points stand; ablations of the same recipe share them."""
+    return folder.parent / made.name / f"seed_{made.seed}"
 
 
 def run(plan: Ablation, folder: Path, console: Console) -> list[Found]:
@@ -155,16 +152,16 @@ def run(plan: Ablation, folder: Path, console: Console) -> list[Found]:
     answers: dict[str, dict[int, list[Record]]] = {point: {} for point in plan.points}
     for number, seed in enumerate(plan.seeds, 1):
         console.print(f"\n[bold]seed {seed}[/], {number} of {len(plan.seeds)}", highlight=False)
-        recipe, place = plan.recipe_of(seed), plan.place(folder, seed)
-        runner.run(recipe, folder=place, console=console)
-        for point, stage in plan.answers(recipe).items():
-            answers[point][seed] = answers_in(place / stage)
+        made = plan.recipe_of(seed)
+        runner.run(made, folder=place(folder, made), console=console)
+        for point, stage in plan.answers(made).items():
+            answers[point][seed] = answers_in(place(folder, made) / stage)
     found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots)
     figures = {**plan.model_dump(mode="json"), "found": [asdict(one) for one in found]}
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(figures, ensure_ascii=False, indent=1) + "\n"
     (folder / "ablation.json").write_text(text, encoding="utf-8")
-    write_page(folder, plan.question, found, plan.against, plan.axis if plan.numbers else "", len(plan.seeds))
+    write_page(folder, plan.question, found, plan.against, plan.axis if plan.numeric else "", len(plan.seeds))
     return found
 
 
@@ -183,18 +180,6 @@ def built_in() -> list[_Known]:
         _Known(file.stem, document.Document.read(file.read_text(encoding="utf-8"), file.name).value["question"])
         for file in files
     ]
-
-
-def _find(name: str) -> Path:
-    path, shipped = Path(name), BUILT_IN / f"{name.removesuffix('.yaml')}.yaml"
-    if path.is_file():
-        return path
-    if shipped.is_file():
-        return shipped
-    names = [known.name for known in built_in()]
-    close = nearest(name, names)
-    hint = f" Did you mean {close!r}?" if close else ""
-    raise RecipeError(f"There is no ablation {name!r}.{hint} Give a YAML file, or one of: {', '.join(names)}.")
 
 
 def _slug(point: str) -> str:

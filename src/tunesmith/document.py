@@ -143,6 +143,21 @@ class Checked(Generic[Model]):
     problems: list[Problem] = field(default_factory=list)
 
 
+def find_file(name: str, shipped: Path, what: str) -> Path:
+    """A file that a person names: a path, or the name of one of those that are shipped."""
+    path, built_in = Path(name), shipped / f"{name.removesuffix('.yaml')}.yaml"
+    if path.is_file():
+        return path
+    if built_in.is_file():
+        return built_in
+    names = sorted(file.stem for file in shipped.glob("*.yaml"))
+    close = nearest(name, names)
+    hint = f" Did you mean {close!r}?" if close else ""
+    raise RecipeError(
+        f"There is no {what} {name!r}.{hint} Give the path of a YAML file, or a built-in name: {', '.join(names)}."
+    )
+
+
 def load(model: type[Model], path: Path | str, what: str) -> Model:
     """The file of a model, or one ``RecipeError`` that lists every problem. ``what`` it is, in words: "a suite"."""
     try:

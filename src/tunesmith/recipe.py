@@ -19,8 +19,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tunesmith.document import Document, Problem, Where, check, near
-from tunesmith.errors import RecipeError, nearest
+from tunesmith.document import Document, Problem, Where, check, find_file, near
+from tunesmith.errors import RecipeError
 from tunesmith.stages import hub
 from tunesmith.stages.stage import KINDS, From, Settings, Stage
 
@@ -56,18 +56,7 @@ class _Top(Settings):
 
 def find(name: str) -> Path:
     """The file of a recipe: a path, or the name of one that the package carries."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    built_in = BUILT_IN / f"{name.removesuffix('.yaml')}.yaml"
-    if built_in.is_file():
-        return built_in
-    names = sorted(file.stem for file in BUILT_IN.glob("*.yaml"))
-    close = nearest(name, names)
-    hint = f" Did you mean {close!r}?" if close else ""
-    raise RecipeError(
-        f"There is no recipe file {name!r}.{hint} Give the path of a YAML file, or a built-in name: {', '.join(names)}."
-    )
+    return find_file(name, BUILT_IN, "recipe file")
 
 
 def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -34,7 +34,7 @@ def ablate(
     from rich.console import Console
     from rich.table import Table
 
-    from tunesmith.ablation import Ablation, built_in, run
+    from tunesmith.ablation import Ablation, built_in, place, run
     from tunesmith.stages import run as runner
 
     console = Console()
@@ -51,7 +51,8 @@ def ablate(
     if check:
         table = Table("seed", "stages", "to run", box=None)
         for seed in plan.seeds:
-            states = runner.outlook(plan.recipe_of(seed), folder=plan.place(folder, seed))
+            made = plan.recipe_of(seed)
+            states = runner.outlook(made, folder=place(folder, made))
             left = [row.id for row in states if not row.state.startswith("done")]
             table.add_row(str(seed), str(len(states)), ", ".join(left) or "nothing")
         console.print(table)

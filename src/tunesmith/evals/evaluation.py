@@ -106,5 +106,5 @@ def evaluate(
         shaped = results_of([record for record in records if record.model == name])
         text = json.dumps(shaped, ensure_ascii=False, indent=2) + "\n"
         (out / f"results_{name}.json").write_text(text, encoding="utf-8")
-    write_viewer(out / "answers.html", suite.suite, records, traces=traces, leaks=leaks)
+    write_viewer(out / "answers.html", suite.suite, records, traces=traces, leaks=leaks, lines=lines, styles=styles)
     return Evaluation(records, lines, styles, leaks, asked.set_aside)

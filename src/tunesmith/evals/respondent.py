@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -103,11 +104,8 @@ class Local:
         prompts = [self.fmt.prompt(question) for question in questions]
         fits = self._fits(questions, [len(prompt) for prompt in prompts])
         asked = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
-        stops, alone = self.fmt.stop_ids, self._alone
-        if self._known:
-            said = self._known.generate(asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
-        else:
-            said = generate(self._model, asked, stop_ids=stops, max_new_tokens=limit, alone=alone, progress=progress)
+        run = self._known.generate if self._known else partial(generate, self._model)
+        said = run(asked, stop_ids=self.fmt.stop_ids, max_new_tokens=limit, alone=self._alone, progress=progress)
         found = (Said(self.fmt.decode(one.ids), one.finished, one.ids) for one in said)
         return [next(found) if fit else Said("", False) for fit in fits]
 
@@ -122,12 +120,8 @@ class Local:
         longest = (len(p) + max(map(len, many), default=0) - 1 for p, many in zip(prompts, options, strict=True))
         fits = self._fits(questions, list(longest))
         some = [i for i, fit in enumerate(fits) if fit]
-        asked = [prompts[i] for i in some], [options[i] for i in some]
-        if self._known:
-            found = self._known.rank_options(*asked, alone=self._alone)
-        else:
-            found = rank_options(self._model, *asked, alone=self._alone)
-        scores = iter(found)
+        run = self._known.rank_options if self._known else partial(rank_options, self._model)
+        scores = iter(run([prompts[i] for i in some], [options[i] for i in some], alone=self._alone))
         return [tuple(next(scores).tolist()) if fit else () for fit in fits]
 
     def _fits(self, questions: Sequence[Conversation], lengths: Sequence[int]) -> list[bool]:

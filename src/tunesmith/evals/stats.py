@@ -89,8 +89,7 @@ def interval(values: ArrayLike, groups: Sequence[Hashable] | None = None) -> Int
     if count == 1:
         return Interval(value, 0.0, 1.0, n, 1)
     spread = value * (1 - value)
-    residual = np.bincount(g, x - value, count)
-    variance = count / (count - 1) * float((residual**2).sum()) / n**2
+    variance = _variance(x, g, count)
     sure = float(count) if variance <= 0 or spread <= 0 else spread / variance
     sure = min(sure, float(n))
     z = _quantile(count - 1)
@@ -160,11 +159,8 @@ def crossed(values: ArrayLike, groups: Sequence[Hashable], runs: Sequence[Hashab
         return Interval(value, float("-inf"), float("inf"), n, many_groups), 1.0
     cell = np.unique(r * many_groups + g, return_inverse=True)[1]
 
-    def spread(of: NDArray[np.int64], count: int) -> float:
-        return count / (count - 1) * float((np.bincount(of, x - value, count) ** 2).sum()) / n**2
-
-    by_group, by_run = spread(g, many_groups), spread(r, many_runs)
-    both = by_group + by_run - spread(cell, int(cell.max()) + 1)
+    by_group, by_run = _variance(x, g, many_groups), _variance(x, r, many_runs)
+    both = by_group + by_run - _variance(x, cell, int(cell.max()) + 1)
     variance = max(both, by_group, by_run)
     error = float(np.sqrt(variance))
     if error == 0:
@@ -201,6 +197,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
+def standard_error(values: ArrayLike, groups: Sequence[Hashable] | None = None) -> float:
+    """Of the mean, answers of one group taken together; NaN where there are not two groups to learn from."""
+    x, g, count = _groups(values, groups)
+    return float(np.sqrt(_variance(x, g, count))) if count > 1 else float("nan")
+
+
 def detectable(before: ArrayLike, after: ArrayLike, groups: Sequence[Hashable] | None = None) -> float:
     """The smallest true difference that these questions would find in four of five tries, at 5 % two-sided.
 
@@ -212,11 +214,7 @@ def detectable(before: ArrayLike, after: ArrayLike, groups: Sequence[Hashable] |
     d, g, count = _groups(b - a, groups)
     if count < 2:
         return 1.0
-    sums, mean = _sums(g, d, count), float(d.mean())
-    sizes = np.bincount(g, minlength=count)
-    residual = sums - mean * sizes
-    variance = count / (count - 1) * float((residual**2).sum()) / len(d) ** 2
-    variance = max(variance, float(sizes.max() / len(d)) ** 2)
+    variance = max(_variance(d, g, count), float(np.bincount(g).max() / len(d)) ** 2)
     return min(1.0, float(ndtri(1 - (1 - CONFIDENCE) / 2) + ndtri(0.8)) * float(np.sqrt(variance)))
 
 
@@ -230,6 +228,11 @@ def _groups(values: ArrayLike, groups: Sequence[Hashable] | None) -> tuple[Float
     number: dict[Hashable, int] = {}
     g = np.array([number.setdefault(name, len(number)) for name in groups], dtype=np.int64)
     return x, g, len(number)
+
+
+def _variance(x: Floats, g: NDArray[np.int64], count: int) -> float:
+    """Of the mean of ``x``, whose values go together by group: how much the groups' sums of residuals vary."""
+    return count / (count - 1) * float((np.bincount(g, x - x.mean(), count) ** 2).sum()) / len(x) ** 2
 
 
 def _sums(g: NDArray[np.int64], x: Floats, count: int) -> Floats:

@@ -25,8 +25,9 @@ from tunesmith.data.leaks import Leak
 from tunesmith.evals import style
 from tunesmith.evals.ask import Trace
 from tunesmith.evals.records import LESS_IS_BETTER, Record
-from tunesmith.evals.standing import Cell, standing
+from tunesmith.evals.standing import Cell, Line, standing
 from tunesmith.evals.stats import Interval
+from tunesmith.evals.style import Style
 from tunesmith.pages import templates
 
 
@@ -37,9 +38,13 @@ def write_viewer(
     *,
     traces: Sequence[Trace] = (),
     leaks: Mapping[str, Mapping[str, Leak]] | None = None,
+    lines: Sequence[Line] | None = None,
+    styles: Sequence[Style] | None = None,
 ) -> Path:
-    """Write the page."""
-    data = _data(records, traces, leaks or {})
+    """Write the page. ``lines`` and ``styles`` are the figures of these records, where they are known already."""
+    models = list(dict.fromkeys(r.model for r in records))
+    lines = standing(records, models) if lines is None else lines
+    data = _data(records, models, traces, leaks or {}, lines, style.table(records) if styles is None else styles)
     packed = base64.b64encode(gzip.compress(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"), 6))
     page = templates("tunesmith.evals").get_template("answers.html")
     path.write_text(page.render(title=title, packed=packed.decode()), encoding="utf-8")
@@ -64,10 +69,14 @@ Key = tuple[str, str, int, str, str]
 
 
 def _data(
-    records: Sequence[Record], traces: Sequence[Trace], leaks: Mapping[str, Mapping[str, Leak]]
+    records: Sequence[Record],
+    models: Sequence[str],
+    traces: Sequence[Trace],
+    leaks: Mapping[str, Mapping[str, Leak]],
+    lines: Sequence[Line],
+    styles: Sequence[Style],
 ) -> dict[str, Any]:
     texts, pieces = _Texts(), _Texts()
-    models = list(dict.fromkeys(r.model for r in records))
     names = {name: _Texts() for name in ("task", "level", "metric", "template", "language", "format")}
     asked: dict[Key, int] = {}
     items: list[Record] = []
@@ -107,14 +116,14 @@ def _data(
             "options": [[texts.put(o) for o in r.options] for r in items],
         },
         "answers": answers,
-        "figures": _figures(records, models),
+        "figures": _figures(lines),
         "styles": [
             {
                 "model": one.model,
                 "shares": [one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither],
                 "verdict": style.verdict(one),
             }
-            for one in style.table(records)
+            for one in styles
         ],
         "leaks": {
             model: {id: [leak.name, leak.train, leak.text, round(leak.score, 2)] for id, leak in found.items()}
@@ -131,14 +140,14 @@ def _columns(count: int) -> dict[str, list[Any]]:
     return {name: [None] * count for name in ("value", "said", "finished", "leak", "thoughts", "likely", "tokens")}
 
 
-def _figures(records: Sequence[Record], models: Sequence[str]) -> list[dict[str, Any]]:
+def _figures(lines: Sequence[Line]) -> list[dict[str, Any]]:
     return [
         {
             "task": line.task, "level": line.level, "format": line.format, "shots": line.shots, "metric": line.metric,
             "less": line.metric in LESS_IS_BETTER,
             "cells": {cell.model: _figure(cell) for cell in line.cells},
         }
-        for line in standing(records, models)
+        for line in lines
     ]  # fmt: skip
 
 

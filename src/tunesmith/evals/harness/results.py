@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.evals.records import LESS_IS_BETTER, Record, rate
+from tunesmith.evals.stats import standard_error
 
 NAMES = {"exact_match": "exact_match,none", "options": "acc,none", "options_norm": "acc_norm,none"}
 """Our metrics by their names; others keep theirs."""
@@ -23,11 +24,11 @@ def records_of(results: Mapping[str, Any], model: str) -> list[Record]:
     for task, samples in results["samples"].items():
         shots = int(results.get("n-shot", {}).get(task) or 0)
         for sample in samples:
-            arguments = [value for _, value in sorted(_arguments(sample["arguments"]).items())]
-            prompt = str(arguments[0]) if arguments else ""
+            calls = _calls(sample["arguments"])
+            prompt = str(calls[0][0]) if calls and calls[0] else ""
             said = sample["filtered_resps"]
             # The delimiter before an option is no part of it.
-            options = tuple(str(call[1]).lstrip() for call in _calls(sample["arguments"]) if len(call) > 1)
+            options = tuple(str(call[1]).lstrip() for call in calls if len(call) > 1)
             ranked = len(options) > 1 and all(_likely(one) is not None for one in said)
             done: set[str] = set()
             likely = tuple(x for one in said if (x := _likely(one)) is not None) if ranked else ()
@@ -97,30 +98,16 @@ def results_of(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _error(records: Sequence[Record]) -> float | str:
-    """The standard error, answers of one group taken together; of one group none can be had, which they call N/A."""
-    values = [r.value for r in records]
-    mean, n = sum(values) / len(values), len(values)
-    sums: dict[str, float] = {}
-    for record in records:
-        sums[record.group] = sums.get(record.group, 0.0) + record.value - mean
-    groups = len(sums)
-    if groups < 2:
-        return "N/A"
-    return math.sqrt(groups / (groups - 1) * sum(x * x for x in sums.values())) / n
-
-
-def _arguments(value: Any) -> dict[str, Any]:
-    """The first call's arguments; the harness writes lists, or names such as ``gen_args_0``."""
-    if isinstance(value, Mapping):
-        first = value[min(value)]
-        return dict(first) if isinstance(first, Mapping) else {"arg_0": first}
-    first = value[0] if value else ()
-    return {f"arg_{i}": one for i, one in enumerate(first)} if isinstance(first, list | tuple) else {"arg_0": first}
+    """The standard error; where none can be had they write N/A."""
+    error = standard_error([r.value for r in records], [r.group for r in records])
+    return "N/A" if math.isnan(error) else error
 
 
 def _calls(value: Any) -> list[list[Any]]:
+    """The arguments of each call; the harness writes lists, or names such as ``gen_args_0`` and ``arg_0``."""
     if isinstance(value, Mapping):
-        return [list(v.values()) if isinstance(v, Mapping) else [v] for _, v in sorted(value.items())]
+        ordered = (call for _, call in sorted(value.items()))
+        return [[v for _, v in sorted(call.items())] if isinstance(call, Mapping) else [call] for call in ordered]
     return [list(one) if isinstance(one, list | tuple) else [one] for one in value]
 
 
