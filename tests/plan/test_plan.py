@@ -68,6 +68,19 @@ def test_what_cannot_be_is_said(change: dict[str, int], says: str) -> None:
         plan(**change)
 
 
+def test_many_sources_share_a_small_batch() -> None:
+    """Of a hundred sources none has a whole row in each batch, and no batch is empty; a few more steps, and it is said."""
+    rng = np.random.default_rng(0)
+    lengths = {f"task{i:03}": rng.integers(5, 60, 50) for i in range(100)}
+    shares = dict.fromkeys(lengths, 1.0)
+    p = Plan(lengths, shares, seed=0, batch_tokens=512, row_length=64, steps=400)
+    batches = [p.batch(step) for step in range(400)]
+    assert all(len(row) for batch in batches for row in batch)
+    assert sum(1 for batch in batches for row in batch for _ in row) == pytest.approx(400 * 512 / 32, rel=0.1)
+    with pytest.raises(DataError, match=r"\d+ of 400 batches would be empty"):
+        Plan(lengths, shares, seed=0, batch_tokens=40, row_length=64, steps=400)
+
+
 def test_a_share_of_nothing() -> None:
     lengths = {"text": np.full(10, 5)}
     with pytest.raises(UnknownName, match="Did you mean 'text'"):

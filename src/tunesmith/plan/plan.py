@@ -102,10 +102,15 @@ class Plan:
                 )
                 + ". Raise row_length, or give a max_length when encoding; nothing is cut in silence."
             )
-        # A stretch at least as long as the longest row holds the beginning of one: no batch is empty.
-        if not any(batch_tokens * s.rate >= longest[s.name] for s in self._streams):
+        # A stretch at least as long as the longest row holds the beginning of one: no batch is empty. Where many
+        # sources share a batch none may be that long, and yet some row begins in each: then all batches are looked at.
+        sure = any(batch_tokens * s.rate >= longest[s.name] for s in self._streams)
+        if not sure and (empty := self._empty()):
             need = min(int(np.ceil(longest[s.name] / float(s.rate))) for s in self._streams)
-            raise DataError(f"batch_tokens {batch_tokens} is too small for rows this long; {need} or more is wanted.")
+            raise DataError(
+                f"batch_tokens {batch_tokens} is too small for rows this long: {empty} of {steps} batches would be "
+                f"empty. With {need} none is."
+            )
 
     def batch(self, step: int) -> tuple[Row, ...]:
         """The rows of global batch ``step``, counted from 0."""
@@ -153,6 +158,16 @@ class Plan:
             {k: v / max(1, all_tokens) for k, v in tokens.items()},
             {s.name: float(self.steps * self.batch_tokens * s.rate / s.total) for s in self._streams},
         )
+
+    def _empty(self) -> int:
+        """How many batches no row begins in."""
+        begun = np.zeros(self.steps, dtype=np.bool_)
+        for stream in self._streams:
+            edges = np.array([self._stretch(stream, step) for step in range(self.steps + 1)])
+            for epoch in range(-(-int(edges[-1]) // stream.total)):
+                starts = self._epoch(stream, epoch)[1] + epoch * stream.total
+                begun[np.searchsorted(edges, starts[starts < edges[-1]], side="right") - 1] = True
+        return int(self.steps - begun.sum())
 
     def _stretch(self, stream: _Stream, step: int) -> int:
         """Where batch ``step`` begins in the stream; whole numbers, so nothing drifts in a long run."""
