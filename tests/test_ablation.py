@@ -71,6 +71,21 @@ def test_what_points_share_is_there_once(grid: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_holds_at_every_point_is_there_once(grid: Path) -> None:
+    """And not in the place of the recipe's own, which other ablations use."""
+    grid.write_text(GRID.replace("points:", "always: {eval.cloze: 0, tune.train.steps: 3}\npoints:"))
+    ablation = Ablation.load(grid)
+    made = ablation.recipe_of(1)
+    stages = {id: stage.model_dump() for id, stage in made.stages.items()}
+    assert {"build", "pretrain", "tune--few", "eval--few"} < set(stages) and not {"tune", "eval"} & set(stages)
+    assert {id: s["train"]["steps"] for id, s in stages.items() if id.startswith("tune")} == {
+        "tune--few-none": 3, "tune--few-less": 3, "tune--few-short": 2, "tune--few": 3
+    }  # fmt: skip
+    assert stages["eval--few"]["tuned"] == "tune--few" and stages["eval--few-none"]["tuned"] == "tune--few-none"
+    assert {stage["cloze"] for id, stage in stages.items() if id.startswith("eval")} == {0}
+    assert ablation.answers(made)["plain"] == "eval--few"
+
+
 def test_a_point_that_is_added_changes_no_other(grid: Path) -> None:
     before = keys(Ablation.load(grid).recipe_of(1))
     grid.write_text(GRID.replace("  plain", "  longer: {tune.train.steps: 8}\n  plain"))

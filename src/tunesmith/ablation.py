@@ -57,6 +57,9 @@ class Ablation(Settings):
     points: Annotated[dict[str, dict[str, Any]], BeforeValidator(_texts)] = Field(
         min_length=2, description="Point -> settings of the recipe's stages, as in {tune.format: none}."
     )
+    always: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the recipe's stages that hold at every point."
+    )
     against: Annotated[str, BeforeValidator(str)] = Field(
         default="", description="The point that the others are compared with. Default: the first."
     )
@@ -86,7 +89,7 @@ class Ablation(Settings):
             raise RecipeError("\n".join([f"{path}:", *problems]))
         for point, settings in found.points.items():
             try:
-                recipe.load(found.recipe, settings)
+                recipe.load(found.recipe, found.always | settings)
             except RecipeError as error:
                 raise RecipeError(f"{path}: point {point!r}: {error}") from None
         found.recipe_of(found.seeds[0])
@@ -117,27 +120,32 @@ class Ablation(Settings):
             )
         made: dict[str, dict[str, Any]] = {}
         for point, settings in self.points.items():
-            renamed: dict[str, str] = {}
+            endings: dict[str, str] = {}  # of the stages that are not as the recipe has them
             for id in _needed(stages, asking[0]):
-                own = {key.partition(".")[2]: new for key, new in settings.items() if key.partition(".")[0] == id}
-                moved = [(where, renamed[name]) for where, name in _references(stages[id]) if name in renamed]
+                reads = [(where, name) for where, name in _references(stages[id]) if name in endings]
                 stage = copy.deepcopy(stages[id])
-                for where, new in [*moved, *((tuple(key.split(".")), new) for key, new in own.items())]:
+                for where, name in reads:
+                    _put(stage, where, name + endings[name])
+                common, own = _of(id, self.always), _of(id, settings)
+                for where, new in (common | own).items():
                     _put(stage, where, copy.deepcopy(new))
-                if own or moved:
-                    renamed[id] = f"{id}--{self._ending(point)}"
-                made.setdefault(renamed.get(id, id), stage)
+                if own or any(endings[name] == self._ending(point) for _, name in reads):
+                    endings[id] = self._ending(point)
+                elif common or reads:
+                    endings[id] = self._ending()
+                made.setdefault(id + endings.get(id, ""), stage)
         whole = {"name": value["name"], "seed": seed, "stages": made}
         return recipe.parse(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), f"{self.ablation}, all points")
 
-    def _ending(self, point: str) -> str:
-        return f"{_slug(self.ablation)}-{_slug(point)}"
+    def _ending(self, point: str | None = None) -> str:
+        """What is added to the name of a stage that is of one point, or of all points of this ablation."""
+        return f"--{_slug(self.ablation)}" + ("" if point is None else f"-{_slug(point)}")
 
     def answers(self, recipe: Recipe) -> dict[str, str]:
         """Point -> the stage of a recipe of all points that asks its model."""
         asking = [id for id, stage in recipe.stages.items() if stage.kind == "eval"]
-        plain = next((id for id in asking if "--" not in id), "")
-        found = {p: next((id for id in asking if id.endswith(f"--{self._ending(p)}")), plain) for p in self.points}
+        common = next((id for id in asking if id.endswith(self._ending()) or "--" not in id), "")
+        found = {p: next((id for id in asking if id.endswith(self._ending(p))), common) for p in self.points}
         assert all(found.values())
         return found
 
@@ -193,6 +201,11 @@ def _needed(stages: Mapping[str, Mapping[str, Any]], last: str) -> list[str]:
         if id in wanted:
             wanted |= {name for _, name in _references(stages[id])} & set(stages)
     return [id for id in stages if id in wanted]
+
+
+def _of(id: str, settings: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """The settings of one stage, by their place in it."""
+    return {tuple(key.split(".")[1:]): new for key, new in settings.items() if key.partition(".")[0] == id}
 
 
 def _references(stage: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

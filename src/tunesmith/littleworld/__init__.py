@@ -6,6 +6,7 @@ in minutes, with nothing to download. The content is in YAML files next to this 
     facts/<cluster>/<relation>.yaml     what is true, and the sentences that say so
     frames.yaml                         sentences that can state any fact
     tasks/<cluster>/<task>.<lang>.yaml  how people ask about it
+    thoughts/                           tasks that take two steps, answered at once or with the thoughts shown
     held_out.yaml                       what a tuned model must not have been trained on
 """
 
@@ -16,6 +17,7 @@ from tunesmith.littleworld.world import (
     Fact,
     Relation,
     Statement,
+    chained,
     clozes,
     facts,
     held_out,
@@ -30,6 +32,7 @@ __all__ = [
     "Fact",
     "Relation",
     "Statement",
+    "chained",
     "clozes",
     "facts",
     "held_out",

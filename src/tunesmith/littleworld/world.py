@@ -32,6 +32,8 @@ from tunesmith.types import Source
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "zh")
+SETS = ("tasks", "thoughts")
+"""Folders of tasks: ``littleworld`` in a recipe is the first, and ``littleworld/thoughts`` two steps at once."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster
 
@@ -145,9 +147,34 @@ def read(relation: str, language: str) -> Iterator[Fact]:
             yield replace(fact, fields={**fact.fields, **extra})
 
 
-def task_files() -> list[Path]:
-    """The task files, for ``data.task.load_tasks``."""
-    return sorted((HERE / "tasks").rglob("*.yaml"))
+def chained(first: str, then: str, language: str) -> Iterator[Fact]:
+    """Facts that take two steps: the answer of the first relation is what the second is asked about.
+
+    ``the`` is the whole question ("the capital of the home country of the Eiffel Tower"), ``step`` and ``next_step``
+    are the two facts on the way, as sentences without a stop, and ``y`` is the answer. A fact belongs to the group of
+    its first step: who starts from the Eiffel Tower is held out as a whole. What leads back to its start is left out.
+    """
+    onward = {fact.fields["x"]: fact for fact in read(then, language) if "x" in fact.fields}
+    phrase = _find(then).phrases[language]["the"]
+    for fact in read(first, language):
+        on = onward.get(fact.fields["y"])
+        if on is None or on.fields["y"] == fact.fields.get("x"):
+            continue
+        said = {
+            "the": phrase.format(x=fact.fields["the"], ax=fact.fields["the"]),
+            "step": _says(fact),
+            "next_step": _says(on),
+            "y": on.fields["y"],
+        }
+        name = fact.id.partition("/")[2]
+        yield replace(fact, id=f"{first}/{then}_{name}", relation=first, fields={**fact.fields, **said})
+
+
+def task_files(name: str = "tasks") -> list[Path]:
+    """The task files, for ``data.task.load_tasks``: the tasks, or another set of them (``SETS``)."""
+    if name not in SETS:
+        raise UnknownName("Set of the little world's tasks", name, SETS)
+    return sorted((HERE / name).rglob("*.yaml"))
 
 
 def held_out() -> dict[str, Any]:
@@ -174,6 +201,11 @@ def _framed(frame: str, phrases: Mapping[str, str]) -> str:
     the = phrases["the"]
     words = {**phrases, "The": the[0].upper() + the[1:]}
     return re.sub(r"\{(the|The|its|of)\}", lambda found: words[found[1]], frame)
+
+
+def _says(fact: Fact) -> str:
+    the = fact.fields["the"]
+    return f"{the}是{fact.fields['y']}" if fact.language == "zh" else f"{the[0].upper()}{the[1:]} is {fact.fields['y']}"
 
 
 def _find(relation: str) -> Relation:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tunesmith.data.task import Task
 
 LITTLE_WORLD = "littleworld"
-"""The name of the tasks and texts that the package carries."""
+"""The name of the tasks and texts that the package carries; ``littleworld/thoughts`` are other tasks of it."""
 
 
 class FewShotRows(Settings):
@@ -49,7 +49,7 @@ class Build(Stage):
     tasks: list[str] = Field(
         default=[LITTLE_WORLD],
         min_length=1,
-        description="Task files, data files, or folders of them; littleworld: the package's.",
+        description="Task files, data files, or folders of them; littleworld, littleworld/thoughts: the package's.",
     )
     text: list[str] | None = Field(
         default=None,
@@ -120,9 +120,9 @@ class Build(Stage):
         places = [
             Path(place).expanduser()
             for place in (*self.tasks, *self.texts, self.held_out or LITTLE_WORLD, *self.clean.leaks.sets)
-            if place != LITTLE_WORLD
+            if not _carried(place)
         ]
-        own = [place for place in self.tasks if place != LITTLE_WORLD]
+        own = [place for place in self.tasks if not _carried(place)]
         tasks = load_tasks_of(own) if own else []
         named = [file for place in places for file in (files_in(place) or [place])]
         return list(dict.fromkeys([*named, *(file for task in tasks for file in files_of(task))]))
@@ -187,13 +187,20 @@ class Build(Stage):
 
 
 def load_tasks_of(places: Sequence[str]) -> list[Task]:
-    """The tasks of files, folders, and ``littleworld``."""
+    """The tasks of files, folders, and the little world."""
     from tunesmith import littleworld
     from tunesmith.data.task import load_tasks
     from tunesmith.evals.metrics import METRICS
 
-    files = [file for place in places for file in (littleworld.task_files() if place == LITTLE_WORLD else [place])]
+    files: list[Path | str] = []
+    for place in places:
+        files += littleworld.task_files(place.partition("/")[2] or "tasks") if _carried(place) else [place]
     return load_tasks(files, metrics=list(METRICS))
+
+
+def _carried(place: str) -> bool:
+    """Whether it is the package's own, not a file of the user's."""
+    return place == LITTLE_WORLD or (place.startswith(f"{LITTLE_WORLD}/") and not Path(place).exists())
 
 
 def _texts_of(file: Path) -> Iterator[str]:
