@@ -32,7 +32,7 @@ from rich.console import Console
 from tunesmith import document, recipe
 from tunesmith.document import near
 from tunesmith.errors import RecipeError
-from tunesmith.evals.ablated import Found, findings, write_page
+from tunesmith.evals.ablated import Found, Pair, findings, write_page
 from tunesmith.evals.records import Record, answers_in
 from tunesmith.recipe import Recipe
 from tunesmith.stages import run as runner
@@ -66,6 +66,9 @@ class Ablation(Settings):
     axis: str = Field(default="", description="What the numbers of the points count, for the plot.")
     level: Level = Field(default="cluster", description="The level that the verdict is about.")
     metric: str = Field(default="exact_match", description="The metric that it is about.")
+    pair: Pair = Field(
+        default="question", description="What points are compared on; example: each may ask it in other words."
+    )
     shots: int | None = Field(default=None, description="The number of examples shown; left out, the fewest asked.")
     seeds: list[int] = Field(default=[1, 2, 3, 4, 5], min_length=1, description="Each point is run with all of these.")
 
@@ -164,7 +167,7 @@ def run(plan: Ablation, folder: Path, console: Console) -> list[Found]:
         runner.run(made, folder=place(folder, made), console=console)
         for point, stage in plan.answers(made).items():
             answers[point][seed] = answers_in(place(folder, made) / stage)
-    found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots)
+    found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots, pair=plan.pair)
     figures = {**plan.model_dump(mode="json"), "found": [asdict(one) for one in found]}
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(figures, ensure_ascii=False, indent=1) + "\n"

@@ -164,6 +164,15 @@ def test_cut_for_the_curves(world: list[Task]) -> None:
     assert named.held_out["task"] == whole.held_out["task"]
     with pytest.raises(DataError, match="No task has a template 'nowhere'"):
         build(world, WISH, seed=1, templates_named=["nowhere"])
+    every = build(world, HeldOut(tasks=("capital.en",)), seed=1)
+    words = sorted(c.template for c in every.held_out["task"])[0].split("/")[1]
+    asked = build(world, HeldOut(tasks=("capital.en",)), seed=1, templates_asked=[words])
+    assert asked.held_out["task"] == tuple(c for c in every.held_out["task"] if c.template.endswith(f"/{words}"))
+    others = len(every.held_out["task"]) - len(asked.held_out["task"])
+    assert rows(asked) == rows(every) and asked.held_out["task"] and others
+    assert asked.ledger["held-out rows"].aside == {"in none of the templates that are named for asking": others}
+    with pytest.raises(DataError, match="No task has a template 'nowhere'"):
+        build(world, WISH, seed=1, templates_asked=["nowhere"])
     one = build(world, HeldOut(tasks=("continent.en",)), seed=1, clusters=1)
     assert len({c.cluster for c in rows(one)}) == 1
     with pytest.raises(DataError, match="clusters is 0, wanted 1 or more"):

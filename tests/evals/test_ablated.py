@@ -46,6 +46,18 @@ def answers(rate: Callable[[int], float], level: str = "cluster") -> dict[int, l
     return made
 
 
+def test_points_that_ask_in_their_own_words_are_paired_by_example() -> None:
+    one, other = answers(lambda _: 0.3), answers(lambda _: 0.6)
+    short = {seed: [r for r in records if r.template == "t/a"] for seed, records in one.items()}
+    long = {seed: [r for r in records if r.template == "t/b"] for seed, records in other.items()}
+    assert findings({"one": short, "other": long}, against="one")[1].difference is None
+    found = findings({"one": short, "other": long}, against="one", pair="example")[1]
+    assert found.difference is not None and found.p < 0.01
+    assert found.difference.n == 5 * 60 and found.difference.groups == 60
+    means = [np.mean([r.value for records in side.values() for r in records]) for side in (short, long)]
+    assert found.difference.value == pytest.approx(means[1] - means[0])
+
+
 def test_what_is_better_and_what_is_not_told_apart() -> None:
     points = {
         "one": answers(lambda seed: 0.3 + 0.01 * seed),

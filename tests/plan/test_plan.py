@@ -69,7 +69,7 @@ def test_what_cannot_be_is_said(change: dict[str, int], says: str) -> None:
 
 
 def test_many_sources_share_a_small_batch() -> None:
-    """Of a hundred sources none has a whole row in each batch, and no batch is empty; a few more steps, and it is said."""
+    """Of a hundred sources none has a whole row in each batch, and no batch is empty; in smaller ones some are."""
     rng = np.random.default_rng(0)
     lengths = {f"task{i:03}": rng.integers(5, 60, 50) for i in range(100)}
     shares = dict.fromkeys(lengths, 1.0)

@@ -92,6 +92,7 @@ def decide(
     clusters: int | None = None,
     templates_per_task: int | None = None,
     templates_named: Sequence[str] | None = None,
+    templates_asked: Sequence[str] | None = None,
     wordings: int | None = None,
     broken: Mapping[str, int] | None = None,
     winnow: Callable[[Callable[[], NDArray[np.bool_]], NDArray[np.bool_]], Iterable[Lost]] = lambda train, held: (),
@@ -135,10 +136,7 @@ def decide(
         reason = f"not in the {clusters} clusters trained on"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
     if templates_named is not None:
-        short = {name: name.rpartition("/")[2] for name in cards.names["template"]}
-        if unknown := [name for name in templates_named if name not in short.values()]:
-            raise DataError(f"No task has a template {unknown[0]!r}{near(unknown[0], set(short.values()))}")
-        keep = members(rows["template"], {n for n in short if short[n] in templates_named}, cards.names["template"])
+        keep = _named(cards, templates_named)
         reason = "not in the templates that are named for training"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
     if templates_per_task is not None:
@@ -161,10 +159,12 @@ def decide(
         cut[reason] = book.put(by_example[turn >= wordings], reason)
 
     places: dict[Level, int] = {"seen": TRAIN, **{level: PLACES.index(level) for level in HELD}}
-    drawn = {level: _draw(cards, np.flatnonzero((fates == n) & talks), per_level, seed) for level, n in places.items()}
+    asking = talks if templates_asked is None else talks & _named(cards, templates_asked)
+    drawn = {level: _draw(cards, np.flatnonzero((fates == n) & asking), per_level, seed) for level, n in places.items()}
     held_rows = sum(words[level] for level in HELD)
     asked_rows: dict[str, int] = {level: len(drawn[level]) for level in HELD}
     judged_held = int((held & ~talks).sum())
+    other_words = int((held & talks & ~asking).sum())
     steps = (
         Step("rows in words", all_rows, {"train": trained, **{level: words[level] for level in HELD}}, _some(aside)),
         Step("training rows", trained, {"train": int((fates == TRAIN).sum())}, _some(cut)),
@@ -175,12 +175,24 @@ def decide(
             _some(
                 {
                     "a comparison, which is not asked": judged_held,
-                    f"not among the {per_level} drawn for a level": held_rows - judged_held - sum(asked_rows.values()),
+                    "in none of the templates that are named for asking": other_words,
+                    f"not among the {per_level} drawn for a level": held_rows
+                    - judged_held
+                    - other_words
+                    - sum(asked_rows.values()),
                 }
             ),
         ),
     )
     return Fates(fates, tuple(book.reasons), drawn, split, steps, book.because, book.notes)
+
+
+def _named(cards: Cards, wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """The rows in templates of these names, of whatever task."""
+    short = {name: name.rpartition("/")[2] for name in cards.names["template"]}
+    if unknown := [name for name in wanted if name not in short.values()]:
+        raise DataError(f"No task has a template {unknown[0]!r}{near(unknown[0], set(short.values()))}")
+    return members(cards.rows["template"], {n for n in short if short[n] in wanted}, cards.names["template"])
 
 
 def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint16]) -> None:

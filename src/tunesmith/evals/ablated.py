@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
@@ -26,6 +27,8 @@ from tunesmith.types import LEVELS
 
 Answers = Mapping[str, Mapping[int, Sequence[Record]]]
 """Point -> seed -> the answers of its model."""
+Pair = Literal["question", "example"]
+"""What two points are compared on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,16 @@ class Found:
         return f"{'better' if d.value > 0 else 'worse'} by {100 * abs(d.value):.1f} points"
 
 
-def findings(answers: Answers, *, against: str, metric: str = "exact_match", shots: int | None = None) -> list[Found]:
-    """Every point at every level, levels from the newest, points in their order."""
+def findings(
+    answers: Answers,
+    *,
+    against: str,
+    metric: str = "exact_match",
+    shots: int | None = None,
+    pair: Pair = "question",
+) -> list[Found]:
+    """Every point at every level, levels from the newest, points in their order. Points that each ask in wordings of
+    their own have no question in common; then a pair is what they have got right of one ``example``."""
     sides: dict[str, dict[str, dict[tuple[int, str], Record]]] = {}
     for point, seeds in answers.items():
         for seed, records in seeds.items():
@@ -70,7 +81,7 @@ def findings(answers: Answers, *, against: str, metric: str = "exact_match", sho
     for level in [level for level in reversed(LEVELS) if level in sides]:
         points = {point: sides[level][point] for point in answers if point in sides[level]}
         here = [
-            _found(point, level, mine, points.get(against) if point != against else None)
+            _found(point, level, mine, points.get(against) if point != against else None, pair)
             for point, mine in points.items()
         ]
         compared = [i for i, one in enumerate(here) if one.difference is not None]
@@ -97,6 +108,7 @@ def _found(
     level: str,
     mine: Mapping[tuple[int, str], Record],
     other: Mapping[tuple[int, str], Record] | None,
+    pair: Pair,
 ) -> Found:
     by_seed: dict[int, list[Record]] = {}
     for (seed, _), record in mine.items():
@@ -106,12 +118,12 @@ def _found(
     spreads = [over_wordings(records) for records in by_seed.values()]
     difference, p = None, 1.0
     if other is not None:
-        pairs = [(key, r, other[key]) for key, r in mine.items() if key in other]
-        if pairs:  # at the level of what was trained on, points may be asked nothing in common
+        here, there = _values(mine, pair), _values(other, pair)
+        both = [key for key in here if key in there]
+        if both:  # at the level of what was trained on, points may be asked nothing in common
+            groups = {(seed, _named(id, pair)): record.group for (seed, id), record in mine.items()}
             difference, p = crossed(
-                [a.value - b.value for _, a, b in pairs],
-                [a.group for _, a, _ in pairs],
-                [seed for (seed, _), _, _ in pairs],
+                [here[key] - there[key] for key in both], [groups[key] for key in both], [seed for seed, _ in both]
             )
     return Found(
         point,
@@ -124,6 +136,18 @@ def _found(
         difference,
         p,
     )
+
+
+def _values(records: Mapping[tuple[int, str], Record], pair: Pair) -> dict[tuple[int, str], float]:
+    """How much of each question, or of each example in all its wordings, is right."""
+    found: dict[tuple[int, str], list[float]] = {}
+    for (seed, id), record in records.items():
+        found.setdefault((seed, _named(id, pair)), []).append(record.value)
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def _named(id: str, pair: Pair) -> str:
+    return id if pair == "question" else id.rpartition("@")[0]
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------

@@ -86,6 +86,9 @@ class Build(Stage):
     templates: int | list[str] | None = Field(
         default=None, description="Train on so many templates of each task, likewise, or on those of these names."
     )
+    asked: list[str] | None = Field(
+        default=None, description="Ask what is held out in the templates of these names alone; all, if not given."
+    )
     few_shot: FewShotRows | None = Field(
         default=None,
         description="Show answered examples in a share of the training rows, as in {share: 0.2, shots: 2}.",
@@ -167,6 +170,7 @@ class Build(Stage):
                 clusters=self.clusters,
                 templates_per_task=self.templates if isinstance(self.templates, int) else None,
                 templates_named=self.templates if isinstance(self.templates, list) else None,
+                templates_asked=self.asked,
                 shots=self.shots if format == "instruction" else [0],
                 wordings=self.wordings,
                 few_shot=self.few_shot.wish() if self.few_shot else None,
