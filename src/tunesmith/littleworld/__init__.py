@@ -7,11 +7,12 @@ in minutes, with nothing to download. The content is in YAML files next to this 
     frames.yaml                         sentences that can state any fact
     tasks/<cluster>/<task>.<lang>.yaml  how people ask about it
     thoughts/                           tasks that take two steps, answered at once or with the thoughts shown
+    examples/                           tasks with a definition, good examples and bad ones
     held_out.yaml                       what a tuned model must not have been trained on
 """
 
 from tunesmith.littleworld.passages import passages
-from tunesmith.littleworld.reader import read_littleworld
+from tunesmith.littleworld.reader import read_littleworld, read_with_examples
 from tunesmith.littleworld.world import (
     Cloze,
     Fact,
@@ -39,6 +40,7 @@ __all__ = [
     "passages",
     "read",
     "read_littleworld",
+    "read_with_examples",
     "relations",
     "statements",
     "task_files",

@@ -32,8 +32,8 @@ from tunesmith.types import Source
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "zh")
-SETS = ("tasks", "thoughts")
-"""Folders of tasks: ``littleworld`` in a recipe is the first, and ``littleworld/thoughts`` two steps at once."""
+SETS = ("tasks", "thoughts", "examples")
+"""Folders of tasks: ``littleworld`` in a recipe is the first, ``littleworld/thoughts`` the second."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster
 
@@ -168,6 +168,30 @@ def chained(first: str, then: str, language: str) -> Iterator[Fact]:
         }
         name = fact.id.partition("/")[2]
         yield replace(fact, id=f"{first}/{then}_{name}", relation=first, fields={**fact.fields, **said})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of a relation before a question: inputs, outputs, and why they are right or wrong."""
+
+    good: tuple[tuple[str, str, str], ...]
+    bad: tuple[tuple[str, str, str], ...]
+    asked: tuple[Fact, ...]
+    """The other facts."""
+
+
+def with_examples(relation: str, language: str) -> Shown:
+    """Two facts of a relation are good examples; two others, each with the answer of the other, are bad ones."""
+    facts = [fact for fact in read(relation, language) if "x" in fact.fields]
+    firsts = list({fact.fields["y"]: fact for fact in reversed(facts)}.values())[::-1][:4]
+    if len(firsts) < 4:
+        raise DataError(f"The relation {relation!r} has {len(firsts)} different answers, wanted 4 to show examples.")
+    good = tuple((fact.fields["x"], fact.fields["y"], _says(fact) + ".") for fact in firsts[:2])
+    bad = tuple(
+        (fact.fields["x"], other.fields["y"], f"{_says(fact)}, not {other.fields['y']}.")
+        for fact, other in (firsts[2:], firsts[:1:-1])
+    )
+    return Shown(good, bad, tuple(fact for fact in facts if fact not in firsts))
 
 
 def task_files(name: str = "tasks") -> list[Path]:

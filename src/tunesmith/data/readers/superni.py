@@ -103,9 +103,9 @@ def superni(row: Any, task: Task) -> Iterator[Found]:
             continue
         room = LONGEST - len(definition) - len(given)
         fields: dict[str, Any] = {"definition": definition.strip(), "input": given.strip(), "output": answers}
-        fields["positive"] = _shown(positive, given, room)
-        fields["explained"] = _shown(positive, given, room, explained=True)
-        fields["negative"] = _shown(negative, given, room - len(fields["positive"]), "Bad example")
+        fields["positive"] = show_examples(positive, given, room)
+        fields["explained"] = show_examples(positive, given, room, explained=True)
+        fields["negative"] = show_examples(negative, given, room - len(fields["positive"]), "Bad example")
         yield Record(str(fetch(one, "id") or digest(given, *answers)), fields, group=f"{task.name}/{digest(given)}")
 
 
@@ -185,10 +185,10 @@ def _examples(row: Any, key: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def _shown(
-    examples: list[tuple[str, str, str]], given: str, room: int, name: str = "Example", explained: bool = False
+def show_examples(
+    examples: Sequence[tuple[str, str, str]], given: str, room: int, name: str = "Example", explained: bool = False
 ) -> str:
-    """The first examples that are not the row itself, as many as fit."""
+    """The first examples that are not the row itself, as many as fit: input, output, and why it is right or wrong."""
     blocks: list[str] = []
     for input, output, why in examples:
         if input == given.strip():
