@@ -121,20 +121,21 @@ class Ablation(Settings):
             raise RecipeError(
                 f"{self.recipe} has {len(asking)} stages of kind eval; an ablation needs one, to measure by."
             )
+        reads = {id: [name for _, name in _references(stage)] for id, stage in stages.items()}
         made: dict[str, dict[str, Any]] = {}
         for point, settings in self.points.items():
             endings: dict[str, str] = {}  # of the stages that are not as the recipe has them
-            for id in _needed(stages, asking[0]):
-                reads = [(where, name) for where, name in _references(stages[id]) if name in endings]
+            for id in recipe.needed(reads, asking):
+                moved = [(where, name) for where, name in _references(stages[id]) if name in endings]
                 stage = copy.deepcopy(stages[id])
-                for where, name in reads:
+                for where, name in moved:
                     _put(stage, where, name + endings[name])
                 common, own = _of(id, self.always), _of(id, settings)
                 for where, new in (common | own).items():
                     _put(stage, where, copy.deepcopy(new))
-                if own or any(endings[name] == self._ending(point) for _, name in reads):
+                if own or any(endings[name] == self._ending(point) for _, name in moved):
                     endings[id] = self._ending(point)
-                elif common or reads:
+                elif common or moved:
                     endings[id] = self._ending()
                 made.setdefault(id + endings.get(id, ""), stage)
         whole = {"name": value["name"], "seed": seed, "stages": made}
@@ -195,15 +196,6 @@ def built_in() -> list[_Known]:
 
 def _slug(point: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", point)
-
-
-def _needed(stages: Mapping[str, Mapping[str, Any]], last: str) -> list[str]:
-    """A stage and all that it reads, in order."""
-    wanted = {last}
-    for id in reversed(list(stages)):
-        if id in wanted:
-            wanted |= {name for _, name in _references(stages[id])} & set(stages)
-    return [id for id in stages if id in wanted]
 
 
 def _of(id: str, settings: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:

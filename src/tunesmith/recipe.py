@@ -12,7 +12,7 @@ once, each with its line and the nearest valid name:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,15 @@ def _kind(settings: Any) -> str | None:
 def references(stage: Stage) -> Iterator[tuple[Where, str, From]]:
     """Every reference of a stage to another one: where it stands, the name, and what is wanted."""
     return marked(type(stage), {key: getattr(stage, key) for key in type(stage).model_fields})
+
+
+def needed(reads: Mapping[str, Collection[str]], wanted: Collection[str]) -> list[str]:
+    """The stages wanted and all that they read, in order; ``reads`` are the stages and what each one reads."""
+    found = set(wanted)
+    for id in reversed(list(reads)):
+        if id in found:
+            found |= set(reads[id])
+    return [id for id in reads if id in found]
 
 
 def marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Where, str, From]]:

@@ -126,21 +126,18 @@ class Local:
 
     def _fits(self, questions: Sequence[Conversation], lengths: Sequence[int]) -> list[bool]:
         """Whether each is short enough for the model. One that is not counts as not answered, and is remembered."""
-        room = self._room
+        from tunesmith.models.generate import positions
+
+        room = positions(self._model)
         self.too_long |= {q.id for q, n in zip(questions, lengths, strict=True) if n > room}
         return [n <= room for n in lengths]
-
-    @property
-    def _room(self) -> int:
-        config = getattr(self._model, "config", None)  # a test's model may have none
-        return int(getattr(config and config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
 
     def bits(self, texts: Sequence[str]) -> list[float]:
         """Bits for each byte. What is longer than the model can read goes in pieces, each after the last token of the
         one before; the first after the token that begins or ends a document."""
-        from tunesmith.models.generate import rank_options
+        from tunesmith.models.generate import positions, rank_options
 
-        config, room = self._model.config, self._room
+        config, room = self._model.config, positions(self._model)
         named = config.bos_token_id if config.bos_token_id is not None else config.eos_token_id
         begin = int(named[0] if isinstance(named, list) else min(self.fmt.stop_ids) if named is None else named)
         prompts: list[Ids] = []

@@ -648,10 +648,15 @@ def _distinct(rows: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]
     return shared, which
 
 
+def positions(model: PreTrainedModel) -> int:
+    """How many tokens the model can read; a number beyond all where it says nothing."""
+    config = getattr(model, "config", None)
+    return int(getattr(config and config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
+
+
 def _room(model: PreTrainedModel, rows: Sequence[NDArray[np.int64]]) -> int:
     """How many positions the model has; a prompt that does not fit is refused."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    room = int(positions) if positions else 1 << 30
+    room = positions(model)
     for i, row in enumerate(rows):
         if not len(row):
             raise EvalError(f"Prompt {i} is empty; a model needs at least one token to go on from.")

@@ -6,7 +6,8 @@ answers, by the ``report`` stage, so that a figure can always be traced to what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tunesmith.chat import ChatFormat
+    from tunesmith.evals.ask import Trace
+    from tunesmith.evals.levels import Trained
     from tunesmith.evals.records import Record
+    from tunesmith.evals.respondent import Local
+    from tunesmith.evals.suite import Asked, Suite
 
 NEW: tuple[Level, ...] = ("task", "cluster")
 """What the models of an ablation are asked: tasks that none of them was trained on."""
@@ -66,63 +71,32 @@ class Evaluate(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.leaks import item_of
-        from tunesmith.evals.ask import How, Trace, ask, ask_passages, ask_text
         from tunesmith.evals.audited import leaks_into, marked, write_leaks
         from tunesmith.evals.levels import Trained
         from tunesmith.evals.records import ANSWERS, write_records
-        from tunesmith.evals.respondent import Local
         from tunesmith.evals.suite import Suite
         from tunesmith.evals.viewer import write_viewer
-        from tunesmith.models.vocabulary import extend
 
         build = job.inputs[self.data]
         fmt = training.open_format(training.model_folder(job.inputs[self.tuned]))
-        records: list[Record] = []
-        traces: list[Trace] = []
         trained_on = rows.train(build, "instruction")
         held = {shots: rows.held_out(build, "instruction", shots) for shots in self.shots}
         suites = [(suite := Suite.load(path), suite.questions(load_tasks_of)) for path in self.suites]
-        known = Trained.of(trained_on)
+        asking = _Asking(self, job, fmt, held, suites, Trained.of(trained_on))
         for name, stage in (("base", self.base), ("tuned", self.tuned)):
-            if not stage:
-                continue
-            model = open_model(job.inputs[stage])
-            # A base that knows nothing of the format's control tokens is asked in that format all the same.
-            rows_of_model: Any = model.get_input_embeddings()
-            extend(model, range(rows_of_model.num_embeddings, len(fmt.tok)))
-            who = Local(model, fmt)
-            for shots in self.shots:
-                with job.progress(f"{name}, {shots} examples shown") as tell:
-                    how = How(max_new_tokens=self.max_new_tokens)
-                    records += ask(who, held[shots], name=name, shots=shots, how=how, traces=traces, progress=tell)
-            for suite, asked in suites:
-                for shots, every in asked.questions.items():
-                    by_level: dict[Level, list[Conversation]] = {}
-                    for row in every:
-                        by_level.setdefault(known.level(row), []).append(row)
-                    about: Any = {"name": name, "format": suite.suite, "shots": shots, "how": suite.how}
-                    with job.progress(f"{name}, {suite.suite}, {shots} examples shown") as tell:
-                        records += ask(who, by_level, **about, traces=traces, progress=tell)
-                if asked.passages:
-                    records += ask_passages(who, asked.passages, name=name)
-            if self.cloze and (build / "cloze.jsonl").exists():
-                records += ask_text(model, fmt, _clozes(build, self.cloze, job.seed), name=name)
-            if who.too_long:
-                job.step(
-                    f"[yellow]{counted(len(who.too_long), 'question')} longer than {name} can read, "
-                    f"{escape(min(who.too_long))} for one: counted as not answered[/]"
-                )
+            if stage:
+                asking.ask(name, open_model(job.inputs[stage]))
         for format, stage in self.ablation.items():
-            records += self._ablated(job, fmt, build, format, stage)
-        models = list(dict.fromkeys(r.model for r in records))
+            asking.records += self._ablated(job, fmt, build, format, stage)
         questions = [row for levels in held.values() for level in levels for row in levels[level]]
         questions += [row for _, asked in suites for shots in sorted(asked.questions) for row in asked.questions[shots]]
         found = leaks_into(questions, map(item_of, trained_on))
-        records = marked(records, questions, found)
+        records = marked(asking.records, questions, found)
+        models = list(dict.fromkeys(r.model for r in records))
         write_records(job.out / ANSWERS, records)
         leaks = dict.fromkeys(models, found)
         write_leaks(job.out / "leaks.jsonl", leaks)
-        write_viewer(job.out / "answers.html", job.out.parent.name, records, traces=traces, leaks=leaks)
+        write_viewer(job.out / "answers.html", job.out.parent.name, records, traces=asking.traces, leaks=leaks)
         audited = {r.id: bool(r.leak) for r in records if r.leak is not None}
         job.step(f"{len(records):,} answers; {sum(audited.values()):,} of {len(audited):,} questions leak")
         return {"answers": len(records), "models": sorted(models)}
@@ -141,6 +115,59 @@ class Evaluate(Stage):
                 how = How(max_new_tokens=self.max_new_tokens, rank=False)
                 found += ask(Local(model, fmt), new, name=format, format=asked, how=how, progress=tell)
         return found
+
+
+@dataclass
+class _Asking:
+    """One model after the other is asked the same, and what they say is gathered."""
+
+    stage: Evaluate
+    job: Job
+    fmt: ChatFormat
+    held: Mapping[int, Mapping[Level, Sequence[Conversation]]]
+    """By the number of examples shown."""
+    suites: Sequence[tuple[Suite, Asked]]
+    known: Trained
+    records: list[Record] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    def ask(self, name: str, model: PreTrainedModel) -> None:
+        from tunesmith.evals.ask import How, ask, ask_text
+        from tunesmith.evals.respondent import Local
+        from tunesmith.models.vocabulary import extend
+
+        job, stage = self.job, self.stage
+        # A base that knows nothing of the format's control tokens is asked in that format all the same.
+        embeddings: Any = model.get_input_embeddings()
+        extend(model, range(embeddings.num_embeddings, len(self.fmt.tok)))
+        who = Local(model, self.fmt)
+        how = How(max_new_tokens=stage.max_new_tokens)
+        for shots, held in self.held.items():
+            with job.progress(f"{name}, {shots} examples shown") as tell:
+                self.records += ask(who, held, name=name, shots=shots, how=how, traces=self.traces, progress=tell)
+        for suite, asked in self.suites:
+            self._suite(who, name, suite, asked)
+        build = job.inputs[stage.data]
+        if stage.cloze and (build / "cloze.jsonl").exists():
+            self.records += ask_text(model, self.fmt, _clozes(build, stage.cloze, job.seed), name=name)
+        if who.too_long:
+            job.step(
+                f"[yellow]{counted(len(who.too_long), 'question')} longer than {name} can read, "
+                f"{escape(min(who.too_long))} for one: counted as not answered[/]"
+            )
+
+    def _suite(self, who: Local, name: str, suite: Suite, asked: Asked) -> None:
+        from tunesmith.evals.ask import ask, ask_passages
+
+        for shots, every in asked.questions.items():
+            by_level: dict[Level, list[Conversation]] = {}
+            for row in every:
+                by_level.setdefault(self.known.level(row), []).append(row)
+            about: Any = {"name": name, "format": suite.suite, "shots": shots, "how": suite.how}
+            with self.job.progress(f"{name}, {suite.suite}, {shots} examples shown") as tell:
+                self.records += ask(who, by_level, **about, traces=self.traces, progress=tell)
+        if asked.passages:
+            self.records += ask_passages(who, asked.passages, name=name)
 
 
 def open_model(stage: Path) -> PreTrainedModel:

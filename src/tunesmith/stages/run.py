@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 
 from tunesmith.errors import RecipeError, UnknownName
-from tunesmith.recipe import Recipe, references
+from tunesmith.recipe import Recipe, needed, references
 from tunesmith.stages.hub import place
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job, Stage
@@ -173,11 +173,7 @@ def _wanted(recipe: Recipe, only: Collection[str] | None) -> list[str]:
             raise UnknownName("Stage", name, recipe.stages)
     if only is None:
         return list(recipe.stages)
-    wanted = set(only)
-    for id in reversed(list(recipe.stages)):
-        if id in wanted:
-            wanted |= {name for _, name, _ in references(recipe.stages[id])} & set(recipe.stages)
-    return [id for id in recipe.stages if id in wanted]
+    return needed({id: [name for _, name, _ in references(stage)] for id, stage in recipe.stages.items()}, only)
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------

@@ -1,35 +1,18 @@
-"""One page that says how far a tuned model generalises, and the same figures as JSON.
-
-In goes a ``ReportData`` of plain values; whatever a run does not have is left out, and the page then has no such
-section. Out come, in one folder:
-
-    report.html    one file with everything in it: no script is needed, nothing is loaded
-    report.json    {"results": [Score ...], "run": {...}}
-
-The page draws its conclusions from the figures alone: it says "apart" only where intervals are apart.
-"""
+"""The sections of a report that are made from the answers of its models, in the order of the page."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tunesmith.errors import EvalError
 from tunesmith.evals.audited import split
-from tunesmith.evals.mask import Drawn, mask_fragment
-from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, compare, rate, scores
+from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
+from tunesmith.evals.report.data import ReportData
 from tunesmith.evals.stats import Interval
-from tunesmith.pages import plot, templates
-from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
-from tunesmith.types import LEVELS
-
-if TYPE_CHECKING:
-    from tunesmith.data.split import SplitProof
+from tunesmith.pages import plot
+from tunesmith.pages.plot import Bar, Mark, percent
+from tunesmith.types import LEVELS, Score
 
 FORMAT_NAMES = {
     "none": ("No instruction", "the bare input"),
@@ -38,162 +21,12 @@ FORMAT_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LossCurve:
-    """What ``metrics.jsonl`` of one training stage says."""
-
-    name: str
-    steps: tuple[int, ...]
-    losses: tuple[float, ...]
-
-    @classmethod
-    def load(cls, name: str, path: Path | str) -> LossCurve:
-        """Read ``step`` and ``loss`` of every line; an unfinished last line is left out."""
-        steps, losses = [], []
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            try:
-                value = json.loads(line)
-                step, loss = int(value["step"]), float(value["loss"])
-            except (ValueError, KeyError, TypeError):
-                continue
-            steps.append(step)
-            losses.append(loss)
-        return cls(name, tuple(steps), tuple(losses))
-
-
-@dataclass(frozen=True, slots=True)
-class MixtureRow:
-    """One source of training rows."""
-
-    name: str
-    rows: int
-    asked: float
-    """The share of rows that it should have, from 0 to 1."""
-    realised: float
-    epochs: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutView:
-    """What was held out, by id, and how many rows stand on each side."""
-
-    clusters: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    wordings: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Rows of ``train`` and of each level."""
-    proof: str = ""
-    """The file by which anybody can check this."""
-
-    @classmethod
-    def of(cls, proof: SplitProof, file: str = "") -> HeldOutView:
-        """What the proof of a build says, by the rows themselves and not by the wish alone."""
-        return cls(
-            clusters=tuple(sorted({row.cluster for row in proof.of("cluster")})),
-            tasks=tuple(sorted({row.task for row in proof.of("task")})),
-            wordings=tuple(sorted({row.template for row in proof.of("wording")})),
-            groups=tuple(sorted(proof.groups)),
-            counts=proof.counts,
-            proof=file,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ReportData:
-    """Everything that a report can show."""
-
-    title: str
-    records: Sequence[Record]
-    """Every answer of every model; figures are made from these and nothing else."""
-    base: str = "base"
-    """The model before tuning, by its name in the records."""
-    tuned: str = "tuned"
-    ablation: Mapping[str, str] = field(default_factory=dict)
-    """Format that a model was tuned on -> its name in the records. All are asked by instruction."""
-    losses: Sequence[LossCurve] = ()
-    masks: Sequence[Drawn] = ()
-    held_out: HeldOutView | None = None
-    ledger: Mapping[str, Any] | None = None
-    """As ``data.Ledger.to_json()`` gives it."""
-    mixture: Sequence[MixtureRow] = ()
-    run: Mapping[str, Any] = field(default_factory=dict)
-    """As ``run.json`` of a recipe's run has it: machine, stages, settings, the recipe's text."""
-    answers: str = ""
-    """Where the page of all answers is, from this one."""
-    samples: int = 8
-    """Sample answers of each level."""
-
-
-def write_report(out_dir: Path | str, data: ReportData) -> Path:
-    """Write ``report.html`` and ``report.json``; gives the page's path."""
-    names = {record.model for record in data.records}
-    for model in (data.base, data.tuned, *data.ablation.values()):
-        if model not in names:
-            raise EvalError(
-                f"There are no answers of model {model!r}. Models with answers: {', '.join(sorted(names))}."
-            )
-    out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    comparisons = compare(data.records, data.base, data.tuned)
-    _write(out / "report.json", json.dumps(report_json(data, comparisons), indent=1, ensure_ascii=False) + "\n")
-    page = out / "report.html"
-    _write(page, report_html(data, comparisons))
-    return page
-
-
-def report_json(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The figures for programs: every score, and under ``run`` how they came about."""
-    paired = [
-        {
-            "model": data.tuned,
-            "against": data.base,
-            "level": c.level,
-            "format": c.format,
-            "shots": c.shots,
-            "metric": c.metric,
-            **asdict(c.difference),
-        }
-        for c in comparisons
-    ]
-    return {"results": [asdict(score) for score in scores(data.records)], "run": {**data.run, "paired": paired}}
-
-
-def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
-    """The page."""
-    view = {
-        "title": data.title,
-        "headline": _headline(data, comparisons),
-        "tiles": _tiles(data, comparisons),
-        "levels": _levels(data, comparisons),
-        "ablation": _ablation(data),
-        "ways": _ways(comparisons),
-        "safety": _safety(data, comparisons),
-        "samples": _samples(data),
-        "masks": [_mask(m) for m in data.masks],
-        "held_out": _held_out(data.held_out),
-        "ledger": _ledger(data.ledger),
-        "mixture": _mixture(data.mixture),
-        "losses": [_loss(c) for c in data.losses if c.steps],
-        "tasks": _tasks(data),
-        "results": [_result(s) for s in scores(data.records)],
-        "run": _run(data.run),
-        "base": data.base,
-        "tuned": data.tuned,
-        "answers": data.answers,
-    }
-    return templates("tunesmith.evals").get_template("report.html").render(view)
-
-
-# -- sections, in the order of the page --------------------------------------------------------------------------------
-
-
 def _main(comparisons: Sequence[Comparison], metric: str = "exact_match") -> dict[str, Comparison]:
     """The comparisons that the page is about: by instruction, with no example shown; by level."""
     return {c.level: c for c in comparisons if (c.format, c.shots, c.metric) == ("instruction", 0, metric)}
 
 
-def _headline(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+def headline(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
     main = _main(comparisons)
     found = next((main[level] for level in ("cluster", "task", "instance", "wording", "seen") if level in main), None)
     if found is None:
@@ -221,7 +54,7 @@ def _headline(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, 
     }
 
 
-def _tiles(data: ReportData, comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
+def tiles(data: ReportData, comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
     """The few figures that a reader in a hurry takes along."""
     out = []
     main = _main(comparisons)
@@ -246,7 +79,7 @@ def _tile(name: str, value: str, note: str) -> dict[str, str]:
     return {"name": name, "value": value, "note": note}
 
 
-def _levels(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+def levels(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
     main = _main(comparisons)
     if not main:
         return None
@@ -287,7 +120,7 @@ def _leaked(data: ReportData, level: str) -> dict[str, str]:
     return {"leaked": str(len(leaked)), "clean": percent(rate(clean).value) if leaked and clean else ""}
 
 
-def _ablation(data: ReportData) -> dict[str, Any] | None:
+def ablation(data: ReportData) -> dict[str, Any] | None:
     names = {"instruction": data.tuned, **data.ablation}
     if len(names) < 2:
         return None
@@ -327,7 +160,7 @@ def _ordered(rates: Sequence[tuple[str, Interval]]) -> str:
     return "; ".join(said) + "."
 
 
-def _ways(comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+def ways(comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
     """The same questions with examples shown, and as a choice."""
     wanted: list[tuple[str, int, str]] = []
     for c in comparisons:
@@ -361,7 +194,7 @@ def _ways(comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
     return {"levels": [LEVEL_NAMES[level][0] for level in LEVELS], "rows": rows}
 
 
-def _safety(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+def safety(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
     rows = []
     for metric, name, note in (
         ("refusal", "Harmful requests", "refused"),
@@ -380,7 +213,7 @@ def _safety(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, An
     return {"plot": plot.dots(rows)} if rows else None
 
 
-def _samples(data: ReportData) -> dict[str, Any] | None:
+def samples(data: ReportData) -> dict[str, Any] | None:
     """Both models' answers to the same questions: a few of each level, the wrong ones not left out."""
     metrics = ("exact_match", "refusal", "answered", "form")
     sides = {
@@ -446,85 +279,7 @@ def _clip(record: Record, most: int = 240) -> str:
     return text if len(text) <= most else text[:most].rstrip() + " …"
 
 
-def _mask(drawn: Drawn) -> dict[str, Any]:
-    learned = sum(t.count for t in drawn.tokens if t.learn)
-    return {
-        "title": drawn.title,
-        "tokens": mask_fragment(drawn.tokens),
-        "learned": learned,
-        "count": sum(t.count for t in drawn.tokens),
-    }
-
-
-def _held_out(view: HeldOutView | None) -> dict[str, Any] | None:
-    if view is None:
-        return None
-    lists = [
-        {"name": "Whole clusters", "ids": view.clusters, "open": True},
-        {"name": "Tasks of seen clusters", "ids": view.tasks, "open": len(view.tasks) <= 12},
-        {"name": "Wordings of trained tasks", "ids": view.wordings, "open": False},
-        {"name": "Instances, by fact", "ids": view.groups, "open": False},
-    ]
-    names = {"train": "Training", **{level: name for level, (name, _) in LEVEL_NAMES.items()}}
-    counts = [{"name": names.get(k, k), "rows": f"{v:,}"} for k, v in view.counts.items()]
-    return {"lists": [x for x in lists if x["ids"]], "counts": counts, "proof": view.proof}
-
-
-def _ledger(ledger: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if not ledger:
-        return None
-    steps = []
-    for step in ledger["steps"]:
-        out, aside = sum(step["out"].values()), sum(step["aside"].values())
-        if out + aside != step["rows_in"]:
-            raise EvalError(
-                f"The ledger of {step['name']!r} does not balance: {step['rows_in']} in, {out} out, {aside} set aside."
-            )
-        names = {level: name for level, (name, _) in LEVEL_NAMES.items()} | {"train": "training"}
-        flows = [{"name": names.get(k, k).lower(), "rows": v, "aside": False} for k, v in step["out"].items()]
-        flows += [{"name": k, "rows": v, "aside": True} for k, v in step["aside"].items()]
-        for flow in flows:
-            flow["width"] = 100 * flow["rows"] / max(1, step["rows_in"])
-        steps.append({"name": step["name"], "rows_in": step["rows_in"], "out": out, "aside": aside, "flows": flows})
-    return {"steps": steps, "rows": list(ledger.get("set_aside", ()))[:100], "more": len(ledger.get("set_aside", ()))}
-
-
-def _mixture(rows: Sequence[MixtureRow]) -> dict[str, Any] | None:
-    if not rows:
-        return None
-    most = max(max(r.asked, r.realised) for r in rows) or 1.0
-    ordered = sorted(rows, key=lambda r: -r.realised)
-    shown = [
-        {
-            "name": r.name,
-            "rows": f"{r.rows:,}",
-            "asked": f"{100 * r.asked:.2f} %",
-            "realised": f"{100 * r.realised:.2f} %",
-            "epochs": "" if r.epochs is None else f"{r.epochs:.1f}",
-            "width": 100 * r.realised / most,
-            "tick": 100 * r.asked / most,
-        }
-        for r in ordered
-    ]
-    gap = max(abs(r.asked - r.realised) for r in rows)
-    return {"rows": shown, "gap": f"{100 * gap:.2f}"}
-
-
-def _loss(curve: LossCurve) -> dict[str, Any]:
-    raw = plot.smoothed([Point(float(s), v) for s, v in zip(curve.steps, curve.losses, strict=True)])
-    course = plot.trend(raw)
-    lines = [Line("tuned", raw, faint=True), Line("tuned", course)]
-    last = course[-1].y
-    return {
-        "name": curve.name,
-        "plot": plot.lines(lines, x_label="step", y_label="loss"),
-        "start": f"{curve.losses[0]:.2f}",
-        "end": f"{last:.2f}" if last >= 0.1 else f"{last:.3f}",
-        "steps": f"{curve.steps[-1]:,}",
-    }
-
-
-def _tasks(data: ReportData) -> list[dict[str, Any]]:
+def tasks(data: ReportData) -> list[dict[str, Any]]:
     """Every task at every level, the hardest first within a level."""
     found: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
     for r in data.records:
@@ -554,7 +309,7 @@ def _tasks(data: ReportData) -> list[dict[str, Any]]:
     return out
 
 
-def _result(score: Any) -> dict[str, str]:
+def result(score: Score) -> dict[str, str]:
     return {
         "model": score.model,
         "level": LEVEL_NAMES.get(score.level, (score.level, ""))[0],
@@ -564,38 +319,6 @@ def _result(score: Any) -> dict[str, str]:
         "value": percent(score.value),
         "range": f"{percent(score.low)} – {percent(score.high)}",
         "n": str(score.n),
-    }
-
-
-def _run(run: Mapping[str, Any]) -> dict[str, Any]:
-    machine = dict(run.get("machine") or {})
-    packages = dict(machine.pop("packages", None) or {})
-    stages = []
-    found = dict(run.get("stages") or {})
-    longest = max((float(s.get("seconds") or 0) for s in found.values()), default=0.0) or 1.0
-    for id, stage in found.items():
-        seconds = float(stage.get("seconds") or 0)
-        peak = stage.get("peak_mb")
-        stages.append(
-            {
-                "id": id,
-                "kind": stage.get("kind", ""),
-                "seconds": f"{seconds:,.1f} s",
-                "peak": f"{float(peak) / 1024:.1f} GB" if peak else "",
-                "width": 100 * seconds / longest,
-            }
-        )
-    total = sum(float(s.get("seconds") or 0) for s in found.values())
-    minutes, rest = divmod(round(total), 60)
-    facts = {k: v for k, v in run.items() if isinstance(v, str | int | float) and k != "text" and v != ""}
-    return {
-        "facts": facts,
-        "machine": machine,
-        "packages": packages,
-        "stages": stages,
-        "total": f"{minutes} min {rest:02d} s" if minutes else f"{rest} s",
-        "text": run.get("text") or "",
-        "version": packages.get("tunesmith", ""),
     }
 
 
@@ -636,21 +359,3 @@ def _points(value: float) -> str:
 
 def _p_value(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
-__all__ = [
-    "HeldOutView",
-    "LossCurve",
-    "MixtureRow",
-    "ReportData",
-    "report_html",
-    "report_json",
-    "write_report",
-]

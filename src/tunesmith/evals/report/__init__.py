@@ -1,0 +1,94 @@
+"""One page that says how far a tuned model generalises, and the same figures as JSON.
+
+In goes a ``ReportData`` of plain values; whatever a run does not have is left out, and the page then has no such
+section. Out come, in one folder:
+
+    report.html    one file with everything in it: no script is needed, nothing is loaded
+    report.json    {"results": [Score ...], "run": {...}}
+
+The page draws its conclusions from the figures alone: it says "apart" only where intervals are apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import EvalError
+from tunesmith.evals.records import Comparison, compare, scores
+from tunesmith.evals.report import answers, making
+from tunesmith.evals.report.data import HeldOutView, LossCurve, MixtureRow, ReportData
+from tunesmith.pages import templates
+
+__all__ = ["HeldOutView", "LossCurve", "MixtureRow", "ReportData", "report_html", "report_json", "write_report"]
+
+
+def write_report(out_dir: Path | str, data: ReportData) -> Path:
+    """Write ``report.html`` and ``report.json``; gives the page's path."""
+    names = {record.model for record in data.records}
+    for model in (data.base, data.tuned, *data.ablation.values()):
+        if model not in names:
+            raise EvalError(
+                f"There are no answers of model {model!r}. Models with answers: {', '.join(sorted(names))}."
+            )
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    comparisons = compare(data.records, data.base, data.tuned)
+    _write(out / "report.json", json.dumps(report_json(data, comparisons), indent=1, ensure_ascii=False) + "\n")
+    page = out / "report.html"
+    _write(page, report_html(data, comparisons))
+    return page
+
+
+def report_json(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The figures for programs: every score, and under ``run`` how they came about."""
+    paired = [
+        {
+            "model": data.tuned,
+            "against": data.base,
+            "level": c.level,
+            "format": c.format,
+            "shots": c.shots,
+            "metric": c.metric,
+            **asdict(c.difference),
+        }
+        for c in comparisons
+    ]
+    return {"results": [asdict(score) for score in scores(data.records)], "run": {**data.run, "paired": paired}}
+
+
+def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
+    """The page."""
+    view = {
+        "title": data.title,
+        "headline": answers.headline(data, comparisons),
+        "tiles": answers.tiles(data, comparisons),
+        "levels": answers.levels(data, comparisons),
+        "ablation": answers.ablation(data),
+        "ways": answers.ways(comparisons),
+        "safety": answers.safety(data, comparisons),
+        "samples": answers.samples(data),
+        "masks": [making.mask(m) for m in data.masks],
+        "held_out": making.held_out(data.held_out),
+        "ledger": making.ledger(data.ledger),
+        "mixture": making.mixture(data.mixture),
+        "losses": [making.loss(c) for c in data.losses if c.steps],
+        "tasks": answers.tasks(data),
+        "results": [answers.result(s) for s in scores(data.records)],
+        "run": making.run(data.run),
+        "base": data.base,
+        "tuned": data.tuned,
+        "answers": data.answers,
+    }
+    return templates("tunesmith.evals").get_template("report.html").render(view)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
