@@ -47,9 +47,9 @@ def test_whose_answers_are_meant() -> None:
     mixed = OLD + [replace(r, model="base") for r in NEW]
     assert of_model(mixed, None, "x") == OLD
     assert len(of_model(mixed, "base", "x")) == len(NEW)
-    with pytest.raises(EvalError, match="Did you mean 'base'"):
+    with pytest.raises(EvalError, match="Did you mean x#base"):
         of_model(mixed, "bas", "x")
-    with pytest.raises(EvalError, match="Say whose"):
+    with pytest.raises(EvalError, match="Say whose are meant: x#one"):
         of_model([record("a", 1.0, model="one"), record("a", 1.0, model="two")], None, "x")
     with pytest.raises(EvalError, match="no question in common"):
         changes(OLD, [record("none", 1.0)])

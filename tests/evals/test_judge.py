@@ -58,7 +58,8 @@ def fair(prompts: Prompts) -> list[str]:
 def test_a_fair_judge() -> None:
     found = judge(Judge(fair), MATCHES)
     assert found.rate.value == 0.75 and found.swayed == 0 and found.unread == 0 and found.asked == 80
-    assert found.rate.low < 0.75 < found.rate.high and set(found.preferred) == {0.0, 1.0}
+    assert found.rate.low < 0.75 < found.rate.high and set(found.preferred) == {(0.0, 1.0), (1.0, 0.0)}
+    assert found.rates[1].value == 0.25
     swapped = judge(Judge(fair), [Match(m.id, m.question, m.answers[::-1]) for m in MATCHES])
     assert swapped.rate.value == pytest.approx(1 - found.rate.value)
     assert found.length_controlled is not None and swapped.length_controlled is not None
@@ -96,6 +97,9 @@ def test_several_answers_stand_in_each_place_once() -> None:
 
     found = judge(Judge(likes), [match])
     assert found.rate.value == 1 and found.swayed == 0 and found.length_controlled is None
+    assert [rate.value for rate in found.rates] == [1, 0, 0]
+    last = judge(Judge(likes), [Match("q", "Which?", ("good", "poor", "best"))])
+    assert [rate.value for rate in last.rates] == [0, 0, 1]
     assert judge(Judge(lambda prompts: ["[[tie]]"] * 3), [match]).rate.value == pytest.approx(1 / 3)
 
 
@@ -119,11 +123,13 @@ def test_chinese_questions_are_judged_in_chinese() -> None:
 def test_what_no_judge_can_do() -> None:
     with pytest.raises(EvalError, match="two answers or more"):
         judge(Judge(fair), [Match("q", "Q", ("only",))])
+    with pytest.raises(EvalError, match="as many in each"):
+        judge(Judge(fair), [MATCHES[0], Match("q", "Q", ("good", "bad", "bad"))])
     with pytest.raises(EvalError, match="same id"):
         judge(Judge(fair), [MATCHES[0], MATCHES[0]])
 
 
-def test_two_models_are_judged_on_the_command_line(tmp_path: Path, tok: PreTrainedTokenizerFast) -> None:
+def test_models_are_judged_on_the_command_line(tmp_path: Path, tok: PreTrainedTokenizerFast) -> None:
     def says(name: str, good: range) -> list[Record]:
         return [
             Record(
@@ -139,13 +145,25 @@ def test_two_models_are_judged_on_the_command_line(tmp_path: Path, tok: PreTrain
     def verdicts(path: str, body: dict[str, Any]) -> Any:
         if not path.endswith("completions"):
             return None
-        (text,) = fair([tuple(Message(m["role"], m["content"]) for m in body["messages"])])
+        text = f"[[{body['messages'][1]['content'].partition(':' + chr(10) + 'good')[0][-1]}]]"
         return 200, {}, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
 
     with serving(None, ChatFormat.named("chatml", tok), fault=verdicts) as (url, behind):
-        order = ["eval", "judge", str(tmp_path), str(tmp_path), "--our-model", "a", "--their-model", "b", "--by", url]
+        order = ["eval", "judge", f"{tmp_path}#a", f"{tmp_path}#b", "--by", url]
         run = CliRunner().invoke(app, [*order, "--out", str(tmp_path / "judged.json")], catch_exceptions=False)
         assert "a is preferred to b in 75.0 of 100" in run.output and "0 of 24 verdicts" in run.output
         assert len(behind.asked) == 1 + 24
     value = json.loads((tmp_path / "judged.json").read_text())
-    assert value["models"] == ["a", "b"] and value["preferred"] == [1.0] * 9 + [0.0] * 3
+    assert value["models"] == ["a", "b"] and value["preferred"] == [[1.0, 0.0]] * 9 + [[0.0, 1.0]] * 3
+
+    write_records(tmp_path / "third.jsonl", says("c", range(0)))
+    with serving(None, ChatFormat.named("chatml", tok), fault=verdicts) as (url, behind):
+        order = ["eval", "judge", f"{tmp_path}#a", f"{tmp_path}#b", str(tmp_path / "third.jsonl"), "--by", url]
+        run = CliRunner().invoke(app, [*order, "--out", str(tmp_path / "three.json")], catch_exceptions=False)
+    assert "0 of 36 verdicts" in run.output
+    value = json.loads((tmp_path / "three.json").read_text())
+    assert value["models"] == ["a", "b", "c"] and len(value["rates"]) == 3
+    for name, rate in zip("abc", value["rates"], strict=True):
+        assert f"{name} is preferred of 3 in {100 * rate['value']:.1f} of 100" in run.output
+    # "good" is named wherever it stands, so it has its whole share, and nobody else any.
+    assert [rate["value"] for rate in value["rates"]] == [0.75, 0.25, 0.0]

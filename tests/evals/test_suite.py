@@ -167,7 +167,7 @@ def test_models_are_asked_on_the_command_line(folder: Path, tok: PreTrainedToken
     assert "one: 48 of 48 answers were known" in again.output
     assert read_records(folder / "out" / "answers.jsonl") == records
     out = str(folder / "out")
-    run = CliRunner().invoke(app, ["eval", "diff", out, out, "--before-model", "one", "--after-model", "two"])
+    run = CliRunner().invoke(app, ["eval", "diff", f"{out}#one", f"{out}#two"])
     assert run.exit_code == 0 and "asked" in run.output
     with pytest.raises(EvalError, match="the same name"):
         CliRunner().invoke(

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 from tunesmith.errors import EvalError, nearest
-from tunesmith.evals.records import Comparison, Key, Record, by_key, compared
+from tunesmith.evals.records import Comparison, Key, Record, answers_in, by_key, compared
 from tunesmith.evals.stats import detectable, holm
 
 
@@ -63,13 +64,21 @@ def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
     return [replace(change, p=p) for change, p in zip(found, honest, strict=True)]
 
 
+def answers_of(place: str) -> list[Record]:
+    """The answers of one model: ``runs/my``, or ``runs/asked#qwen`` where several models have answered."""
+    path, _, model = (place, "", "") if Path(place).exists() else place.partition("#")
+    return of_model(answers_in(Path(path)), model or None, path)
+
+
 def of_model(records: list[Record], model: str | None, whose: str) -> list[Record]:
     """The records of one model; it has to be named where there are several."""
     names = list(dict.fromkeys(r.model for r in records))
     chosen = model or ("tuned" if "tuned" in names else names[0] if len(names) == 1 else "")
     if chosen not in names:
         close = nearest(chosen, names)
-        hint = f" Did you mean {close!r}?" if close else " Say whose are meant."
+        hint = (
+            f" Did you mean {whose}#{close}?" if close else f" Say whose are meant: {whose}#{(names or ['model'])[0]}"
+        )
         raise EvalError(f"{whose} has answers of {', '.join(names) or 'nobody'}.{hint}")
     return [r for r in records if r.model == chosen]
 

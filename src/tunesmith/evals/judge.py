@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tunesmith.errors import EvalError
 from tunesmith.evals.figures import length_controlled
 from tunesmith.evals.records import Record
@@ -62,34 +64,39 @@ class Match:
 class Judged:
     """What a judge said of many matches."""
 
-    rate: Interval
-    """The share of ours; a tie is shared by those that tie."""
+    rates: tuple[Interval, ...]
+    """The share of each answer, ours first; a tie is shared by all."""
     length_controlled: float | None
-    """Of two answers each: the share were both as long, from 0 to 1."""
+    """Of two answers each: the share of ours were both as long, from 0 to 1."""
     swayed: float
     """Share of the matches in which the judge named another answer when they changed places."""
     unread: int
     """Verdicts that could not be read, of ``asked``."""
     asked: int
-    preferred: tuple[float, ...]
-    """The share of ours in each match."""
+    preferred: tuple[tuple[float, ...], ...]
+    """The share of each answer in each match."""
+
+    @property
+    def rate(self) -> Interval:
+        """The share of ours."""
+        return self.rates[0]
 
 
-def matches_of(ours: Iterable[Record], theirs: Iterable[Record]) -> list[Match]:
-    """The free answers of two models to the same questions."""
-    free = [{(r.shots, _question(r)): r for r in side if not r.options} for side in (ours, theirs)]
-    shared = [key for key in free[0] if key in free[1]]
+def matches_of(*sides: Iterable[Record]) -> list[Match]:
+    """The free answers of two models or more to the questions that all have answered."""
+    free = [{(r.shots, _question(r)): r for r in side if not r.options} for side in sides]
+    shared = [key for key in free[0] if all(key in other for other in free[1:])]
     if not shared:
-        raise EvalError("The two models have not answered a question in common, so there is nothing to judge.")
+        raise EvalError("The models have not answered a question in common, so there is nothing to judge.")
     found = []
     for key in shared:
-        a, b = free[0][key], free[1][key]
-        texts = (a.thoughts or a.answer, b.thoughts or b.answer)
-        question = a.prompt
-        if a.prompt != b.prompt:  # each has led its own talk
-            question = "Two talks that begin alike."
-            texts = (f"{a.prompt}\nassistant: {texts[0]}", f"{b.prompt}\nassistant: {texts[1]}")
-        found.append(Match(f"{key[1]}, {key[0]} shown", question, texts, a.language, a.group))
+        rows = [side[key] for side in free]
+        texts = tuple(row.thoughts or row.answer for row in rows)
+        first, question = rows[0], rows[0].prompt
+        if any(row.prompt != question for row in rows):  # each has led its own talk
+            question = "Talks that begin alike."
+            texts = tuple(f"{row.prompt}\nassistant: {text}" for row, text in zip(rows, texts, strict=True))
+        found.append(Match(f"{key[1]}, {key[0]} shown", question, texts, first.language, first.group))
     return found
 
 
@@ -128,29 +135,29 @@ def verdict(text: str, answers: int) -> int | None:
 
 def judge(who: Respondent, matches: Sequence[Match], *, limit: int = 1024, progress: Progress | None = None) -> Judged:
     """Judge all matches in all orders; a verdict may take ``limit`` tokens."""
-    if not matches or any(not 2 <= len(match.answers) <= 26 for match in matches):
-        raise EvalError("A judge needs matches of two answers or more.")
+    if len({len(match.answers) for match in matches}) != 1 or not 2 <= len(matches[0].answers) <= 26:
+        raise EvalError("A judge needs matches of two answers or more, as many in each.")
     asked = [(match, turn, prompt) for match in matches for turn, prompt in enumerate(prompts_of(match))]
     questions = [Conversation(prompt, id=f"{match.id}/{turn}") for match, turn, prompt in asked]
     said = who.say(questions, limit=limit, progress=progress)
-    shares: dict[str, list[float]] = {match.id: [] for match in matches}
+    many = len(matches[0].answers)
+    shares = {match.id: np.zeros(many) for match in matches}
     named: dict[str, list[int | None]] = {match.id: [] for match in matches}
     if len(shares) < len(matches):
         raise EvalError("Two matches have the same id.")
     for (match, turn, _), found in zip(asked, said, strict=True):
-        many = len(match.answers)
         place = verdict(found.text, many)
         which = (place + turn) % many if place is not None and place >= 0 else place
         named[match.id].append(which)
-        shares[match.id].append(1 / many if which is None or which < 0 else float(which == 0))
-    preferred = [sum(shares[match.id]) / len(shares[match.id]) for match in matches]
-    pairs = all(len(match.answers) == 2 for match in matches)
+        shares[match.id] += 1 / many if which is None or which < 0 else np.arange(many) == which
+    preferred = np.stack([shares[match.id] / many for match in matches])
+    groups = [match.group or match.id for match in matches]
     longer = [len(match.answers[0]) - len(match.answers[1]) for match in matches]
     return Judged(
-        rate=cluster_bootstrap(preferred, [match.group or match.id for match in matches]),
-        length_controlled=length_controlled(preferred, longer) / 100 if pairs else None,
+        rates=tuple(cluster_bootstrap(column, groups) for column in preferred.T.tolist()),
+        length_controlled=length_controlled(preferred[:, 0].tolist(), longer) / 100 if many == 2 else None,
         swayed=sum(len({w for w in which if w is not None}) > 1 for which in named.values()) / len(matches),
         unread=sum(w is None for which in named.values() for w in which),
         asked=len(asked),
-        preferred=tuple(preferred),
+        preferred=tuple(map(tuple, preferred.tolist())),
     )

@@ -55,7 +55,7 @@ def ask(
         tunesmith eval ask reading.yaml runs/quickstart
         tunesmith eval ask reading.yaml hub:Qwen/Qwen3-0.6B runs/my --out runs/compared
         tunesmith eval ask reading.yaml http://localhost:8000/v1#qwen#tokenizer=models/qwen
-        tunesmith eval diff runs/compared runs/compared --before-model Qwen3-0.6B --after-model my
+        tunesmith eval diff runs/compared#Qwen3-0.6B runs/compared#my
     """
     from tunesmith.cli.respondents import name_of, opened
     from tunesmith.evals.cache import Cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,12 +19,10 @@ if TYPE_CHECKING:
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(help="A run, its evaluation stage, or a file of answers.")],
-    after: Annotated[Path, typer.Argument(help="Another; or the same with --after-model.")],
-    before_model: Annotated[
-        str | None, typer.Option(help="Whose answers in the first; tuned where there is one.")
-    ] = None,
-    after_model: Annotated[str | None, typer.Option(help="Whose answers in the second.")] = None,
+    before: Annotated[
+        str, typer.Argument(help="A run, its evaluation stage, or a file of answers; RUN#MODEL where several answered.")
+    ],
+    after: Annotated[str, typer.Argument(help="Another, or another model of the same.")],
     level: Annotated[str | None, typer.Option(help="One level only: seen, wording, instance, task or cluster.")] = None,
     limit: Annotated[int, typer.Option(help="Questions shown of each kind.", min=0)] = 5,
     json_: Annotated[bool, typer.Option("--json", help="All changed questions as JSON lines.")] = False,
@@ -35,15 +32,13 @@ def diff(
     [bold]Examples[/]
 
         tunesmith eval diff runs/old runs/new
-        tunesmith eval diff runs/my runs/my --before-model base          [dim]what tuning changed[/]
+        tunesmith eval diff runs/my#base runs/my          [dim]what tuning changed[/]
     """
-    from tunesmith.evals.changes import changes, of_model
-    from tunesmith.evals.records import answers_in
+    from tunesmith.evals.changes import answers_of, changes
 
-    sides = [
-        of_model(answers_in(path), model, str(path)) for path, model in ((before, before_model), (after, after_model))
+    found = [
+        change for change in changes(answers_of(before), answers_of(after)) if level is None or change.level == level
     ]
-    found = [change for change in changes(*sides) if level is None or change.level == level]
     if not found:
         raise EvalError(f"Nothing was asked of both at level {level!r}.")
     if json_:

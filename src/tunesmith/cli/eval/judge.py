@@ -1,4 +1,4 @@
-"""``tunesmith eval judge``: let a model say which of two models answers better."""
+"""``tunesmith eval judge``: let a model say which of several models answers best."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ from rich.progress import Progress
 
 
 def judge(
-    ours: Annotated[Path, typer.Argument(help="Answers: a run, its evaluation, or a folder of `eval ask`.")],
-    theirs: Annotated[Path, typer.Argument(help="Others; or the same with --their-model.")],
+    answers: Annotated[
+        list[str],
+        typer.Argument(help="Two or more: runs, evaluations, folders of `eval ask`; RUN#MODEL where several answered."),
+    ],
     by: Annotated[str, typer.Option(help="The judge: a model's folder, hub:owner/model, or http://host/v1#model.")],
-    our_model: Annotated[str | None, typer.Option(help="Whose answers in the first.")] = None,
-    their_model: Annotated[str | None, typer.Option(help="Whose answers in the second.")] = None,
     limit: Annotated[int, typer.Option(help="Tokens that a verdict may take.", min=1)] = 1024,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file of verdicts.")] = Path("runs/judged.json"),
 ) -> None:
-    """Let a model judge whose answers are better, each pair in both orders.
+    """Let a model judge whose answers are best, each answer once in each place.
 
     [bold]Examples[/]
 
-        tunesmith eval judge runs/my runs/my --their-model base --by http://localhost:8000/v1#judge
+        tunesmith eval judge runs/my runs/my#base --by http://localhost:8000/v1#judge
+        tunesmith eval judge runs/asked#a runs/asked#b runs/asked#c --by runs/judge
     """
     from tunesmith.cli.respondents import opened
     from tunesmith.evals.cache import Cache
-    from tunesmith.evals.changes import of_model
+    from tunesmith.evals.changes import answers_of
     from tunesmith.evals.judge import judge as judge_all
     from tunesmith.evals.judge import matches_of
-    from tunesmith.evals.records import answers_in
 
-    sides = [of_model(answers_in(path), model, str(path)) for path, model in ((ours, our_model), (theirs, their_model))]
+    sides = [answers_of(place) for place in answers]
     matches = matches_of(*sides)
     one = opened(by, Cache(out.with_suffix(".sqlite")))
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"{one.name} judges", total=2 * len(matches))
+        bar = progress.add_task(f"{one.name} judges", total=len(sides) * len(matches))
         found = judge_all(one.who, matches, limit=limit, progress=lambda done, of: progress.update(bar, completed=done))
     names = [side[0].model for side in sides]
     value = {"judge": one.place, "models": names, **asdict(found), "ids": [match.id for match in matches]}
     out.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    console, rate = Console(), found.rate
+    console = Console()
     long = f"; were both as long, {100 * found.length_controlled:.1f}" if found.length_controlled is not None else ""
-    console.print(
-        f"{names[0]} is preferred to {names[1]} in [bold]{100 * rate.value:.1f}[/] of 100 "
-        f"({100 * rate.low:.1f} to {100 * rate.high:.1f}, {rate.n} questions){long}",
-        highlight=False,
-    )
+    others = f"to {names[1]}" if len(names) == 2 else f"of {len(names)}"
+    for name, rate in zip(names, found.rates[: 1 if len(names) == 2 else None], strict=False):
+        console.print(
+            f"{name} is preferred {others} in [bold]{100 * rate.value:.1f}[/] of 100 "
+            f"({100 * rate.low:.1f} to {100 * rate.high:.1f}, {rate.n} questions){long}",
+            highlight=False,
+        )
     console.print(
         f"The judge changed its mind with the order in {100 * found.swayed:.0f} of 100; {found.unread} of "
         f"{found.asked} verdicts could not be read and count as no preference.",
