@@ -45,6 +45,10 @@ _LOGIT_BYTES = 64 << 20
 _SPREAD = 1.1
 """How much longer than its shortest the longest prompt of a batch may be, once the batch has some rows."""
 _SOME = 48
+_STEP = 24
+"""Tokens that a model reads in the time that a small batch takes to say one."""
+_STEPS = 64
+"""Tokens of an answer that are counted on; most end before their limit."""
 _WORTH = 48
 """Tokens that a row may still say for others to join its batch; to wait for less costs less than to join."""
 _SHARED = 32
@@ -128,7 +132,7 @@ def _answers(
     Rows that are done leave the batch, and where a quarter of its places is free and the others may go on for long the
     next prompts are read and join it (continuous batching), so that one long answer does not keep the rest waiting.
     """
-    batches = run.batches([row for row, limit in zip(rows, limits, strict=True) if limit > 0])
+    batches = run.batches([row for row, limit in zip(rows, limits, strict=True) if limit > 0], steps=max(limits))
     waiting = deque((len(batch), batch) for batch in batches)  # the places of a batch, and who is still to have one
     number = [i for i, limit in enumerate(limits) if limit > 0]
     yield from ((i, Generated((), False)) for i, limit in enumerate(limits) if limit <= 0)
@@ -419,28 +423,34 @@ class _Run:
         self._begun: tuple[NDArray[np.int64], _State] | None = None
         """What prompts have begun with so far, and the state after it."""
 
-    def batches(self, rows: Sequence[NDArray[np.int64]], tails: Sequence[int] | None = None) -> Iterator[list[int]]:
+    def batches(
+        self, rows: Sequence[NDArray[np.int64]], tails: Sequence[int] | None = None, steps: int = 0
+    ) -> Iterator[list[int]]:
         """Row numbers of each batch, longest prompts first: memory runs out at once or not at all.
 
-        Prompts that begin alike come together, and then only what follows counts for their length.
+        Prompts that begin alike come together, and then only what follows counts for their length. The more ``steps``
+        may follow, the more a batch of its own costs, and the more padding is taken into one.
         """
         slots = _SLOTS["cpu" if self.device.type == "cpu" else "other"]
         most_tails = max(1, _LOGIT_BYTES // (4 * self.vocabulary))
-        kind, begun = _alike(rows) if self.shares else ([0] * len(rows), [0])
+        worth = _STEP * min(steps, _STEPS)  # what a batch of its own costs, in tokens that are read
+        kind, begun = _alike(rows, worth) if self.shares else ([0] * len(rows), [0])
         lengths = [len(row) - begun[k] for row, k in zip(rows, kind, strict=True)]
         batch: list[int] = []
-        held = 0
+        held = padding = 0
         for i in sorted(range(len(rows)), key=lambda i: (-begun[kind[i]], kind[i], -lengths[i])):
             tail = tails[i] if tails is not None else 0
             if batch:
                 longest = lengths[batch[0]]
+                padding += longest - lengths[i]
                 spread = longest > (_SPREAD if len(batch) >= _SOME else 2.0) * max(lengths[i], 1)
+                spread = padding > worth if steps else spread
                 # The keys and values of what is shared stand before each row all the same.
                 room = (longest + begun[kind[i]] // 4) * (len(batch) + 1)
                 full = self.alone or room > slots or held + tail > most_tails or kind[batch[0]] != kind[i]
                 if full or spread or (self.exact and longest != lengths[i]):
                     yield batch
-                    batch, held = [], 0
+                    batch, held, padding = [], 0, 0
             batch.append(i)
             held += tail
         if batch:
@@ -614,7 +624,7 @@ def _begins(row: NDArray[np.int64], with_: NDArray[np.int64]) -> bool:
     return np.array_equal(row[: len(with_)], with_)
 
 
-def _alike(rows: Sequence[NDArray[np.int64]]) -> tuple[list[int], list[int]]:
+def _alike(rows: Sequence[NDArray[np.int64]], worth: int = 0) -> tuple[list[int], list[int]]:
     """Of which kind each prompt is, and how much the prompts of a kind share at their beginning.
 
     In alphabetical order those that begin alike are neighbours. A kind goes on as long as what it would share is more
@@ -633,9 +643,10 @@ def _alike(rows: Sequence[NDArray[np.int64]]) -> tuple[list[int], list[int]]:
             count, shared = 1, 0
         kind[i] = len(begun) - 1
         begun[kind[i]] = shared
-    # Prompts that share nothing with a neighbour are of one kind.
-    lonely = {k for k, n in enumerate(begun) if n == 0}
-    return [0 if k in lonely else k for k in kind], begun
+    # Prompts that share nothing with a neighbour, or less than it is worth, are of one kind.
+    many = np.bincount(kind, minlength=len(begun))
+    begun = [n if n * (count - 1) > worth else 0 for n, count in zip(begun, many.tolist(), strict=True)]
+    return [k if begun[k] else 0 for k in kind], begun
 
 
 def _distinct(rows: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
