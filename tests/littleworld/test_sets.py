@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tunesmith.data.examples import read as read_examples
+from tunesmith.data.lint import lint
 from tunesmith.data.task import Task, load_tasks
 from tunesmith.data.template import render
 from tunesmith.errors import DataError, UnknownName
@@ -91,6 +92,11 @@ def test_good_examples_are_right_and_bad_ones_wrong(task: Task) -> None:
         assert all(f"Input: {x}\nOutput: {y}" in text["good"] for x, y, _ in shown.good)
         assert all(f"Input: {x}\nOutput: {y}" in text["bad"] and why not in text["bad"] for x, y, why in shown.bad)
         assert all(f"Output: {y}\nWhy: {why}" in text["explained"] for _, y, why in shown.good)
+
+
+@pytest.mark.parametrize("tasks", [THOUGHTS, SHOWN], ids=["thoughts", "examples"])
+def test_the_linter_has_nothing_to_say(tasks: dict[str, Task]) -> None:
+    assert lint(list(tasks.values())) == []
 
 
 def test_too_few_answers_to_show_examples() -> None:
