@@ -86,6 +86,7 @@ def test_good_examples_are_right_and_bad_ones_wrong(task: Task) -> None:
         assert all(known[x] == y and y in why for x, y, why in shown.good)
         assert all(known[x] != y and known[x] in why and y in why for x, y, why in shown.bad)
         examples = {x for x, _, _ in (*shown.good, *shown.bad)}
+        assert len(examples) == 4
         asked = [row for id, row in rows.items() if id.startswith(f"{task.id}/{relation}_")]
         assert asked and not examples & {row.fields["x"] for row in asked}
         text = asked[0].fields
