@@ -24,7 +24,7 @@ from typing import Any
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-from encode import t0_conversations
+from rank import short_rows
 from train_cpu import model, prepare, threads
 
 TASK = """\
@@ -58,13 +58,8 @@ WAYS = {
 
 def write_tasks(folder: Path, count: int) -> None:
     """The task files and their rows: short questions of T0, the right answer and those of three others."""
-    rows = []
-    for turns in t0_conversations(20_000):
-        asked, said = (turn["content"].strip() for turn in turns)
-        if 100 < len(asked) < 700 and 0 < len(said) < 40 and "\n" not in said:
-            rows.append((asked, said))
     draw = random.Random(0)
-    draw.shuffle(rows)
+    rows = short_rows(draw)
     for split, some in (("test", rows[:count]), ("train", rows[count : count + 200])):
         with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
             for asked, said in some:

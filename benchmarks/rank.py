@@ -31,15 +31,21 @@ WAYS = ("0-shot", "5-shot, own examples", "5-shot, the same examples")
 PACKAGES = {"tunesmith": ("tunesmith", "torch", "transformers"), "lm_eval": ("lm_eval", "torch", "transformers")}
 
 
-def questions(count: int) -> dict[str, list[dict[str, Any]]]:
-    """For each way the contexts and options: short questions of T0, the right answer and those of three others."""
+def short_rows(draw: random.Random) -> list[tuple[str, str]]:
+    """Short questions of T0 with their answers, shuffled."""
     rows = []
     for turns in t0_conversations(20_000):
         asked, said = (turn["content"].strip() for turn in turns)
         if 100 < len(asked) < 700 and 0 < len(said) < 40 and "\n" not in said:
             rows.append((asked, said))
-    draw = random.Random(0)
     draw.shuffle(rows)
+    return rows
+
+
+def questions(count: int) -> dict[str, list[dict[str, Any]]]:
+    """For each way the contexts and options: short questions of T0, the right answer and those of three others."""
+    draw = random.Random(0)
+    rows = short_rows(draw)
     some, pool = rows[:count], rows[count:]
     same = pool[:5]
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}

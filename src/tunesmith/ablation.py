@@ -121,12 +121,13 @@ class Ablation(Settings):
             raise RecipeError(
                 f"{self.recipe} has {len(asking)} stages of kind eval; an ablation needs one, to measure by."
             )
-        reads = {id: [name for _, name in _references(stage)] for id, stage in stages.items()}
+        references = {id: list(_references(stage)) for id, stage in stages.items()}
+        needed = recipe.needed({id: [name for _, name in found] for id, found in references.items()}, asking)
         made: dict[str, dict[str, Any]] = {}
         for point, settings in self.points.items():
             endings: dict[str, str] = {}  # of the stages that are not as the recipe has them
-            for id in recipe.needed(reads, asking):
-                moved = [(where, name) for where, name in _references(stages[id]) if name in endings]
+            for id in needed:
+                moved = [(where, name) for where, name in references[id] if name in endings]
                 stage = copy.deepcopy(stages[id])
                 for where, name in moved:
                     _put(stage, where, name + endings[name])

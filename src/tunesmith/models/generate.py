@@ -443,8 +443,10 @@ class _Run:
             if batch:
                 longest = lengths[batch[0]]
                 padding += longest - lengths[i]
-                spread = longest > (_SPREAD if len(batch) >= _SOME else 2.0) * max(lengths[i], 1)
-                spread = padding > worth if steps else spread
+                if steps:
+                    spread = padding > worth
+                else:
+                    spread = longest > (_SPREAD if len(batch) >= _SOME else 2.0) * max(lengths[i], 1)
                 # The keys and values of what is shared stand before each row all the same.
                 room = (longest + begun[kind[i]] // 4) * (len(batch) + 1)
                 full = self.alone or room > slots or held + tail > most_tails or kind[batch[0]] != kind[i]

@@ -163,6 +163,8 @@ class Plan:
         """How many batches no row begins in."""
         begun = np.zeros(self.steps, dtype=np.bool_)
         for stream in self._streams:
+            if begun.all():
+                break
             edges = np.array([self._stretch(stream, step) for step in range(self.steps + 1)])
             for epoch in range(-(-int(edges[-1]) // stream.total)):
                 starts = self._epoch(stream, epoch)[1] + epoch * stream.total
@@ -171,7 +173,7 @@ class Plan:
 
     def _stretch(self, stream: _Stream, step: int) -> int:
         """Where batch ``step`` begins in the stream; whole numbers, so nothing drifts in a long run."""
-        return int(step * self.batch_tokens * stream.rate)
+        return step * self.batch_tokens * stream.rate.numerator // stream.rate.denominator
 
     def _between(self, stream: _Stream, a: int, b: int) -> list[tuple[int, int]]:
         """(index, length) of the rows that begin in ``[a, b)`` of the endless stream."""
