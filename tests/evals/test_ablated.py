@@ -12,6 +12,7 @@ import pytest
 from tunesmith.errors import EvalError
 from tunesmith.evals.ablated import findings, write_page
 from tunesmith.evals.records import Record
+from tunesmith.evals.stats import Interval
 
 SEEDS = (1, 2, 3, 4, 5)
 
@@ -69,6 +70,8 @@ def test_what_is_better_and_what_is_not_told_apart() -> None:
     assert more.difference is not None and more.difference.value == pytest.approx(more.rate.value - one.rate.value)
     assert more.p < 0.01 and more.finding.startswith("better by ")
     assert same.finding.startswith("no difference found; one of ") and same.p > 0.05
+    inside = replace(same, difference=Interval(0.0075, -0.008, 0.0233, 300, 60))
+    assert inside.finding == "no difference found; one of 3 points or more is excluded", "2.3 is not excluded"
     assert len(one.each) == 5 and np.mean(one.each) == pytest.approx(one.rate.value)
     assert one.lower <= one.median <= one.upper
 

@@ -10,6 +10,7 @@ have had to be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class Found:
         if not np.isfinite(d.low):
             return "one seed says nothing about luck"
         if d.low <= 0 <= d.high or self.p >= 0.05:
-            return f"no difference found; one of {100 * max(-d.low, d.high):.0f} points or more is excluded"
+            return f"no difference found; one of {math.ceil(100 * max(-d.low, d.high))} points or more is excluded"
         return f"{'better' if d.value > 0 else 'worse'} by {100 * abs(d.value):.1f} points"
 
 
