@@ -97,7 +97,9 @@ def coverage(make: Callable[[np.random.Generator], tuple[float, float]], truth: 
     return held / runs
 
 
-@pytest.mark.parametrize(("rate", "groups", "size"), [(0.7, 60, 8), (0.9, 80, 5), (0.3, 150, 3)])
+@pytest.mark.parametrize(
+    ("rate", "groups", "size"), [(0.7, 60, 8), (0.9, 80, 5), (0.3, 150, 3), (0.7, 400, 1), (0.9, 300, 1)]
+)
 def test_the_interval_holds_the_truth(rate: float, groups: int, size: int) -> None:
     names = [i for i in range(groups) for _ in range(size)]
 
