@@ -1,52 +1,81 @@
-# The commands of the project. Each sets up what it needs, once: .venv is made again only when pyproject.toml changes.
+# The commands of the project. Each sets up what it needs, once: an environment is made again only when the versions change.
 #
 #   make quickstart   from a fresh machine to a tuned, proven model: runs/quickstart/report.html
-#   make test         lint, types, tests (quick)          make test-full   the longer tests too
-#   make bench        the benchmarks, both sides          make lint        ruff alone, with the fixes that it knows
+#   make test         lint, types, tests (quick)          make test-full    the longer tests too
+#   make bench        the benchmarks, both sides          make lint         ruff alone, with the fixes that it knows
+#   make test-oldest  the tests with the oldest versions of other packages that we allow
+#   make test-newest  the tests with the newest ones      make pins         the same, then take these as the exact versions
 
 PYTHON ?= python3
 VENV := .venv
-PEERS := .venv-peers
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-PEERS_STAMP := $(PEERS)/.installed
+PEERS := .venv-peers
+OLDEST := .venv-oldest
+NEWEST := .venv-newest
+VERSIONS := pyproject.toml src/tunesmith/constraints.txt
+INSTALL := -m pip install --disable-pip-version-check --quiet --progress-bar off
+PINNED := $(INSTALL) -c src/tunesmith/constraints.txt
+# Only for the chat templates of real models that it carries; the tests read them, nothing imports it.
+TEMPLATES := --no-deps trl
 
-.PHONY: quickstart setup test test-full lint bench clean
+.PHONY: quickstart setup test test-full test-oldest test-newest pins lint bench clean
 .DEFAULT_GOAL := quickstart
 
-$(STAMP): pyproject.toml
+$(VENV)/.installed: $(VERSIONS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -e ".[dev]"
-	# Only for the chat templates of real models that it carries; the tests read them, nothing imports it.
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off --no-deps "trl>=1.0,<2"
+	$(BIN)/python $(PINNED) -e .
 	touch $@
 
-setup: $(STAMP)
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python $(PINNED) -e ".[dev]"
+	$(BIN)/python $(PINNED) $(TEMPLATES)
+	touch $@
 
-quickstart: $(STAMP)
+setup: $(VENV)/.installed-dev
+
+quickstart: $(VENV)/.installed
 	$(BIN)/tunesmith quickstart
 
-test: $(STAMP)
+test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not full"
 
-test-full: $(STAMP)
+test-full: setup
 	$(BIN)/python -m pytest
 
-lint: $(STAMP)
+lint: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(PEERS_STAMP): Makefile
+test-oldest:
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(PYTHON) tools/pins.py oldest > $(OLDEST)/requirements.txt
+	$(OLDEST)/bin/python $(INSTALL) -r $(OLDEST)/requirements.txt
+	$(OLDEST)/bin/python $(INSTALL) --no-deps -e .
+	$(OLDEST)/bin/python $(PINNED) $(TEMPLATES)
+	$(OLDEST)/bin/python -m pytest -m "not full"
+
+test-newest:
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(PYTHON) tools/pins.py newest > $(NEWEST)/requirements.txt
+	$(NEWEST)/bin/python $(INSTALL) -r $(NEWEST)/requirements.txt
+	$(NEWEST)/bin/python $(INSTALL) --no-deps -e .
+	$(NEWEST)/bin/python $(INSTALL) $(TEMPLATES)
+	$(NEWEST)/bin/python -m pytest -m "not full"
+
+# Run on a supported Python with the processor build of torch, and commit what it changed.
+pins: test-newest
+	$(PYTHON) tools/pins.py write $(NEWEST)/bin/python
+
+$(PEERS)/.installed: Makefile $(VERSIONS)
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off \
-		"torch>=2.9,<2.14" "transformers>=5.0,<6" "trl>=1.0,<2" "peft>=0.15" "datatrove>=0.4" "lm_eval>=0.4.9" orjson spacy nltk playwright
+	$(PEERS)/bin/python $(PINNED) torch transformers trl peft "datatrove>=0.4" lm_eval orjson spacy nltk playwright
 	touch $@
 
 # Each file runs both sides, the peers in their own environment, and ends with one line of JSON.
-bench: $(STAMP) $(PEERS_STAMP)
+bench: setup $(PEERS)/.installed
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:

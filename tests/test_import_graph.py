@@ -14,6 +14,7 @@ SRC = Path(__file__).parent.parent / "src" / "tunesmith"
 GROUND = {"errors", "registry", "types"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
+    "versions": set(),  # which versions of other packages were tested
     "errors": set(),
     "registry": {"errors"},
     "document": {"errors"},  # YAML that a person writes
@@ -32,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "stages": GROUND | {"recipe", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
     "cli": GROUND
     | {
+        "versions",
         "ablation",
         "document",
         "recipe",

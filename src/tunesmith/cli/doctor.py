@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -12,10 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-NEEDED = ("torch", "transformers", "tokenizers", "fastokens", "safetensors", "numpy", "scipy", "pydantic")
+from tunesmith import versions
+
 OPTIONAL = {
     "tensorboard": "training curves in a browser: pip install 'tunesmith[tracking]'",
 }
+
+_INSTALL = f"pip install tunesmith -c {versions.CONSTRAINTS} installs the tested versions"
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,14 @@ def _python() -> Finding:
 
 def _packages() -> list[Finding]:
     findings = []
-    for name in NEEDED:
-        try:
-            findings.append(Finding(name, importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            hint = "the byte-pair work will be slower" if name == "fastokens" else "pip install tunesmith again"
-            findings.append(Finding(name, "not installed", False, hint))
-    for name, hint in OPTIONAL.items():
-        try:
-            findings.append(Finding(f"{name} (optional)", importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            findings.append(Finding(f"{name} (optional)", "not installed", True, hint))
-    return findings
+    for package in versions.packages():
+        advice = "" if package.tested else f"tested: {package.oldest} to {package.newest}; {_INSTALL}"
+        findings.append(Finding(package.name, package.installed, package.tested, advice))
+    installed = {finding.what for finding in findings}
+    return [
+        *findings,
+        *(Finding(name, "not installed", True, hint) for name, hint in OPTIONAL.items() if name not in installed),
+    ]
 
 
 def _cores() -> Finding:
