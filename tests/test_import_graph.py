@@ -10,13 +10,14 @@ from pathlib import Path
 
 SRC = Path(__file__).parent.parent / "src" / "tunesmith"
 
-# room -> the rooms that it may import. types, errors and registry are below everything.
-GROUND = {"errors", "registry", "types"}
+# room -> the rooms that it may import. types, errors, registry and screen are below everything.
+GROUND = {"errors", "registry", "screen", "types"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "versions": set(),  # which versions of other packages were tested
     "errors": set(),
     "registry": {"errors"},
+    "screen": set(),  # consoles and progress
     "document": {"errors"},  # YAML that a person writes
     "pages": set(),  # style and plots of any page
     "data": GROUND | {"pages"},  # does not know chat: a conversation is not yet tokens

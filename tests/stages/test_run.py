@@ -148,10 +148,3 @@ def test_run_json_tells_what_every_stage_took(tmp_path: Path) -> None:
     assert list(info["stages"]) == ["a", "b", "c", "d"]
     assert info["stages"]["b"]["peak_mb"] > 1
     assert info["result"] == "d"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.44, "0.4 s"), (12.2, "12 s"), (125, "2 min 05 s"), (3725, "1 h 02 min")]
-)
-def test_clock(seconds: float, text: str) -> None:
-    assert runner.clock(seconds) == text

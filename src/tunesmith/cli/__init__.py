@@ -3,7 +3,7 @@
     tunesmith quickstart | run | train | eval | ablate | data | show | chat | doctor
 
 A verb reads its arguments, calls the package, prints; it computes nothing that a program could not have as well.
-A ``TunesmithError`` is printed as one message and ends with exit code 1; ``--debug`` shows the traceback as well.
+Errors leave through ``door``: one line and an exit code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 
 from tunesmith import __version__
 from tunesmith.cli import ablate, chat, data, doctor, eval, export, launch, quickstart, run, show, train
-from tunesmith.errors import TunesmithError
+from tunesmith.cli.door import pass_through
 
 app = typer.Typer(
     name="tunesmith",
@@ -67,16 +67,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = [arg for arg in args if arg != "--debug"]
     # The bars of other libraries ("Writing model shards") would stand between ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    try:
-        app(args)
-    except TunesmithError as error:
-        if debug:
-            raise
-        from rich.console import Console
-        from rich.markup import escape
-
-        console = Console(stderr=True, soft_wrap=True)
-        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(1)  # the reader of our output, `head` say, has had enough
+    sys.exit(pass_through(lambda: app(args, prog_name="tunesmith", standalone_mode=False), debug=debug))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith import screen
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,13 +33,12 @@ def ablate(
         tunesmith ablate clusters                [dim]do more clusters of tasks carry further?[/]
         tunesmith ablate my.yaml --seeds 2       [dim]a first look[/]
     """
-    from rich.console import Console
     from rich.table import Table
 
     from tunesmith.ablation import Ablation, built_in, place, run
     from tunesmith.stages import run as runner
 
-    console = Console()
+    console = screen.console()
     if not ablation:
         table = Table("name", "question", box=None)
         for known in built_in():

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith import screen
+
 if TYPE_CHECKING:
     from rich.console import Console
     from transformers import PreTrainedModel
@@ -50,14 +52,11 @@ def chat(
         tunesmith chat runs/quickstart "What is the capital of France?"     [dim]one question[/]
         tunesmith chat runs/quickstart/pretrain                             [dim]the base, before tuning[/]
     """
-    from rich.console import Console
 
     from tunesmith.errors import TunesmithError
     from tunesmith.models.generate import Sampling
 
-    console = Console(highlight=False)
-    if not sys.stdin.isatty() and message is None and not sys.stdout.isatty():
-        console = Console(highlight=False, soft_wrap=True)
+    console = screen.console()
     talk = open_talk(model, system, Sampling(temperature, top_p, seed), max_tokens)
     if message is not None:
         _say(console, talk.answer(message))

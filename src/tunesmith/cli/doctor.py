@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith import versions
+from tunesmith import screen, versions
 
 OPTIONAL = {
     "tensorboard": "training curves in a browser: pip install 'tunesmith[tracking]'",
@@ -32,7 +32,6 @@ class Finding:
 
 def doctor() -> None:
     """Say what this machine can do: Python, packages, processor, memory, disk, GPU, and what would help."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -43,7 +42,7 @@ def doctor() -> None:
         table.add_row(mark, finding.what, escape(finding.found))
         if finding.advice:
             advice.append(f"{finding.what}: {finding.advice}")
-    console = Console()
+    console = screen.console()
     console.print(table)
     for line in advice:
         console.print(f"[yellow]advice[/] {escape(line)}", highlight=False)

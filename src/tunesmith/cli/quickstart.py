@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from tunesmith import screen
 from tunesmith.cli.run import Out, Seed, Set, start
 
 
@@ -39,7 +40,6 @@ def _recipe() -> str:
 
 def summary(folder: Path) -> None:
     """The main figures of a report, base beside tuned."""
-    from rich.console import Console
     from rich.table import Table
 
     file = folder / "report.json"
@@ -55,6 +55,6 @@ def summary(folder: Path) -> None:
     table = Table("new to the tuned model", "measure", "base", "tuned", box=None, pad_edge=False)
     for (level, metric), values in rows.items():
         table.add_row(level, metric, values.get("base", ""), values.get("tuned", ""))
-    console = Console()
+    console = screen.console()
     console.print()
     console.print(table)

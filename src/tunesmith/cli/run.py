@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from tunesmith import screen
 
 # The same options mean the same for run, train, eval and quickstart.
 RecipeArg = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one: quickstart.")]
@@ -95,7 +96,6 @@ def start(
     out: Path | None = None,
 ) -> Path:
     """Load, run, and say what came out; ``kinds`` asks for the stages of these kinds."""
-    from rich.console import Console
 
     from tunesmith import recipe as recipes
     from tunesmith.stages import run as runner
@@ -104,14 +104,14 @@ def start(
     loaded = recipes.load(recipe, overrides(set, seed))
     if kinds and not only:
         only = [id for id, stage in loaded.stages.items() if stage.kind in kinds]
-    console = Console(quiet=not leads()) if sys.stdout.isatty() else Console(width=110, quiet=not leads())
+    console = screen.console(quiet=not leads())
     console.print(f"[bold]{loaded.name}[/] [dim]{loaded.file}, seed {loaded.seed}[/]", highlight=False)
     result = runner.run(loaded, folder=out, only=only, again=again or (), console=console)
     ran = [stage for stage in result.stages if not stage.reused]
     if ran:
         peak = max(stage.peak_mb for stage in ran)
         console.print(
-            f"[bold green]All done[/] in {runner.clock(result.seconds)}: {len(ran)} of {len(result.stages)} stages "
+            f"[bold green]All done[/] in {screen.clock(result.seconds)}: {len(ran)} of {len(result.stages)} stages "
             f"ran, peak memory {peak / 1024:.1f} GB. Output: {result.folder}",
             highlight=False,
         )
@@ -122,7 +122,6 @@ def start(
 
 def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | None) -> None:
     """Check a recipe and say for each stage whether it is done, and if not why."""
-    from rich.console import Console
     from rich.table import Table
 
     from tunesmith import recipe as recipes
@@ -132,6 +131,6 @@ def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | No
     table = Table("stage", "kind", "state", box=None, pad_edge=False)
     for row in runner.outlook(loaded, folder=out):
         table.add_row(row.id, loaded.stages[row.id].kind, row.state)
-    console = Console()
+    console = screen.console()
     console.print(f"[green]{loaded.file} is fine.[/]", highlight=False)
     console.print(table)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith import screen
+
 if TYPE_CHECKING:
     from tunesmith.types import Conversation
 
@@ -41,7 +43,6 @@ def show(
         tunesmith show runs/quickstart --html mask.html       [dim]as a page[/]
         tunesmith show talk.json -m runs/quickstart           [dim]your own messages, as JSON[/]
     """
-    from rich.console import Console
 
     from tunesmith.errors import UnknownName
     from tunesmith.evals.mask import Drawn, mask_html, mask_text, tokens_of
@@ -57,7 +58,7 @@ def show(
         page.write_text(mask_html(drawn), encoding="utf-8")
         typer.echo(f"Written: {page}")
         return
-    console = Console(highlight=False)
+    console = screen.console()
     for example, (_, row) in zip(drawn, shown, strict=True):
         console.print(example.title, style="bold", markup=False, end=" ")
         console.print(f"{len(row.ids)} tokens, {int(row.learn.sum())} learned", style="dim")

@@ -28,6 +28,8 @@ from rich.console import Console
 
 from tunesmith.errors import RecipeError, UnknownName
 from tunesmith.recipe import Recipe, needed, references
+from tunesmith.screen import clock
+from tunesmith.screen import console as new_console
 from tunesmith.stages.hub import place
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job, Stage
@@ -69,7 +71,7 @@ def run(
     console: Console | None = None,
 ) -> RunResult:
     """Run what is not done yet. ``only`` names the stages wanted (with what they read); ``again`` forces some."""
-    console = console or Console()
+    console = console or new_console()
     folder = folder or Path("runs") / recipe.name
     wanted = _wanted(recipe, only)
     for name in again:
@@ -386,15 +388,3 @@ def peak_mb() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
-def clock(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``2 min 05 s``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

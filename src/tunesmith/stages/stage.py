@@ -20,29 +20,21 @@ inside ``run``, so that checking a recipe takes no time.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 
 from tunesmith.registry import Registry
+from tunesmith.screen import Tell, progress
 from tunesmith.stages.hub import place
 
 if TYPE_CHECKING:
     from tunesmith.stages.together import Calls
-
-
-class Progress(Protocol):
-    """Called with how much is done, how much there is, if that is known, and of what, if that changes."""
-
-    def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
 
 
 class Settings(BaseModel):
@@ -86,28 +78,9 @@ class Job:
         """One line on what is being done now."""
         self.console.print(f"      [dim]{text}[/]", highlight=False)
 
-    @contextmanager
-    def progress(self, text: str) -> Iterator[Progress]:
-        """A bar with rate and time left, for work that counts itself; nothing where there is no terminal."""
-        columns = (
-            TextColumn("      {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        shown, began = text, time.monotonic()
-
-        def tell(done: int, total: int | None, what: str = "") -> None:
-            nonlocal shown, began
-            if what and f"{text}: {what}" != shown:
-                shown, began = f"{text}: {what}", time.monotonic()
-            rate = done / max(1e-9, time.monotonic() - began)
-            bar.update(task, description=shown, completed=done, total=total, rate=f"{rate:,.0f}/s")
-
-        with RichProgress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
-            task = bar.add_task(text, total=None, rate="")
-            yield tell
+    def progress(self, text: str) -> AbstractContextManager[Tell]:
+        """How far a piece of work is, for the person who watches."""
+        return progress(text, self.console)
 
 
 class Stage(Settings):

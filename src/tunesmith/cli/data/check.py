@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tunesmith import screen
 from tunesmith.cli.data.look import Tasks, load
 from tunesmith.errors import DataError, counted
 
@@ -98,15 +99,16 @@ def leaks(
         tunesmith data leaks chats.jsonl --against gsm8k_test.jsonl --against mt_bench.jsonl
         tunesmith data leaks runs/my/build --against tests/ --fail-over 0.01
     """
-    from rich.progress import track
-
     from tunesmith.data.evalset import evaluation_sets, training_items
     from tunesmith.data.leaks import Audit
     from tunesmith.data.leaks import fail_over as check
 
     audit = Audit(evaluation_sets(against), ngrams=ngrams or (8, 13), near=near)
-    for item in track(training_items(train), description="looking at rows", transient=True):
-        audit.look(item)
+    with screen.progress("looking at rows") as tell:
+        for number, item in enumerate(training_items(train), 1):
+            audit.look(item)
+            if number % 100 == 0:
+                tell(number, None)
     report = audit.report()
     if as_json is not None:
         as_json.write_text(json.dumps(report.to_json(), ensure_ascii=False), encoding="utf-8")

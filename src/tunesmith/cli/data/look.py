@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith import screen
 from tunesmith.errors import counted
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ def tasks(
         tunesmith data tasks --cluster geography
         tunesmith data tasks --tasks my_tasks/      [dim]check your own task files[/]
     """
-    from rich.console import Console
     from rich.table import Table
 
     from tunesmith.data.examples import read
@@ -59,7 +59,7 @@ def tasks(
     for line in task_lines(shown, rows):
         kinds = ", ".join(line.kinds) or "in words already"
         table.add_row(line.cluster, line.id, str(line.rows), str(line.templates or "-"), kinds, line.metric)
-    console = Console(highlight=False)
+    console = screen.console()
     console.print(table)
     typer.echo(f"{counted(len(shown), 'task')} in {counted(len({task.cluster for task in shown}), 'cluster')}.")
     _print_aside(rows.set_aside, console)
@@ -73,14 +73,13 @@ def templates(task: TaskId, places: Tasks = None, format: Format = "instruction"
         tunesmith data templates capital.en
         tunesmith data templates capital.en --format name
     """
-    from rich.console import Console
 
     from tunesmith.data.examples import read
     from tunesmith.data.preview import template_lines
     from tunesmith.data.task import find_task
 
     found = find_task(load(places), task)
-    console = Console(highlight=False)
+    console = screen.console()
     if not found.templates:
         console.print(
             f"The rows of {found.id} are in words already: see tunesmith data sample {found.id}", markup=False
@@ -111,7 +110,6 @@ def sample(
         tunesmith data sample capital.en --format name
         tunesmith data sample capital.en -n 50 --html rows.html
     """
-    from rich.console import Console
 
     from tunesmith.data.examples import read
     from tunesmith.data.preview import page, sample_rows
@@ -120,7 +118,7 @@ def sample(
 
     found = find_task(load(places), task)
     rows = read([found])
-    console = Console(highlight=False)
+    console = screen.console()
     drawn = sample_rows(found, rows, count=number, format=format, template=template, seed=seed)
     if html is not None:
         html.write_text(page(found, drawn), encoding="utf-8")

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tunesmith import screen
 from tunesmith.errors import EvalError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tunesmith.evals.changes import Change
     from tunesmith.evals.records import Record
 
@@ -47,7 +49,7 @@ def diff(
                 for a, b in pairs:
                     typer.echo(json.dumps(_line(how, a, b), ensure_ascii=False))
         return
-    console = Console()
+    console = screen.console()
     console.print(_table(found))
     for change in found:
         _show(console, change, limit)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from tunesmith import screen
 from tunesmith.errors import EvalError, nearest
 
 if TYPE_CHECKING:
@@ -62,14 +61,9 @@ def harness(
     leaks: dict[str, dict[str, Leak]] = {}
     table = Table("task", "metric", *map(name_of, models), box=None)
     figures: dict[tuple[str, str], list[str]] = {}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        for model in models:
-            opened, name = open_folder(hub.place(name_and_place(model)[1])), name_of(model)
-            bar = progress.add_task(name, total=None)
-
-            def tell(done: int, of: int, bar: Any = bar) -> None:
-                progress.update(bar, completed=done, total=of)
-
+    for model in models:
+        opened, name = open_folder(hub.place(name_and_place(model)[1])), name_of(model)
+        with screen.progress(name) as tell:
             results = lm_eval.simple_evaluate(
                 model=HarnessModel.open(opened.folder, tell),
                 tasks=list(task),
@@ -78,25 +72,25 @@ def harness(
                 apply_chat_template=chat,
                 task_manager=tasks,
             )
-            _write(out / name, results)
-            mine = records_of(results, name)
-            if opened.trained_on:
-                asked = {r.id: Conversation((Message("user", r.prompt),), id=r.id) for r in mine}
-                leaks[name] = leaks_into(asked.values(), training_items(opened.trained_on))
-                mine = marked(mine, asked.values(), leaks[name])
-            records += mine
-            for one, found in results["results"].items():
-                for metric, value in found.items():
-                    if isinstance(value, float) and "_stderr" not in metric:
-                        error = found.get(metric.replace(",", "_stderr,", 1))
-                        shown = f" [dim]± {error:.4f}[/]" if isinstance(error, float) else ""
-                        figures.setdefault((one, metric), []).append(f"{value:.4f}{shown}")
+        _write(out / name, results)
+        mine = records_of(results, name)
+        if opened.trained_on:
+            asked = {r.id: Conversation((Message("user", r.prompt),), id=r.id) for r in mine}
+            leaks[name] = leaks_into(asked.values(), training_items(opened.trained_on))
+            mine = marked(mine, asked.values(), leaks[name])
+        records += mine
+        for one, found in results["results"].items():
+            for metric, value in found.items():
+                if isinstance(value, float) and "_stderr" not in metric:
+                    error = found.get(metric.replace(",", "_stderr,", 1))
+                    shown = f" [dim]± {error:.4f}[/]" if isinstance(error, float) else ""
+                    figures.setdefault((one, metric), []).append(f"{value:.4f}{shown}")
     write_records(out / ANSWERS, records)
     write_leaks(out / "leaks.jsonl", leaks)
     write_viewer(out / "answers.html", ", ".join(task), records, leaks=leaks)
     for (one, metric), values in figures.items():
         table.add_row(one, metric, *values)
-    console = Console()
+    console = screen.console()
     console.print(table)
     for name, found in leaks.items():
         console.print(f"[dim]{name}: {len(found):,} questions leak[/]", highlight=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
+
+from tunesmith import screen
 
 
 def judge(
@@ -37,13 +37,12 @@ def judge(
     sides = [answers_of(place) for place in answers]
     matches = matches_of(*sides)
     one = opened(by, Cache(out.with_suffix(".sqlite")))
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"{one.name} judges", total=len(sides) * len(matches))
-        found = judge_all(one.who, matches, limit=limit, progress=lambda done, of: progress.update(bar, completed=done))
+    with screen.progress(f"{one.name} judges") as tell:
+        found = judge_all(one.who, matches, limit=limit, progress=tell)
     names = [side[0].model for side in sides]
     value = {"judge": one.place, "models": names, **asdict(found), "ids": [match.id for match in matches]}
     out.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    console = Console()
+    console = screen.console()
     long = f"; were both as long, {100 * found.length_controlled:.1f}" if found.length_controlled is not None else ""
     others = f"to {names[1]}" if len(names) == 2 else f"of {len(names)}"
     for name, rate in zip(names, found.rates[: 1 if len(names) == 2 else None], strict=False):

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from tunesmith import screen
+
 
 def page(
     answers: Annotated[list[Path], typer.Argument(help="Runs, evaluations, or files of answers; as many as you like.")],
@@ -23,7 +25,6 @@ def page(
         tunesmith eval page runs/monday runs/tuesday
         tunesmith eval page runs/harness -o harness.html
     """
-    from rich.console import Console
 
     from tunesmith.evals.ask import Trace
     from tunesmith.evals.records import Record, answers_in
@@ -44,4 +45,4 @@ def page(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_viewer(out, ", ".join(path.name for path in answers), records, traces=traces)
     models = list(dict.fromkeys(r.model for r in records))
-    Console().print(f"{len(records):,} answers of {', '.join(models)}: {out}", highlight=False)
+    screen.console().print(f"{len(records):,} answers of {', '.join(models)}: {out}", highlight=False)
