@@ -16,8 +16,6 @@ Shapes: B rows, L prompt slots, V vocabulary.
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,10 +26,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import PreTrainedModel
 
 from tunesmith.errors import EvalError
+from tunesmith.models.hf import cache as kv
 from tunesmith.models.load import decoder_start
 
 Ids = Sequence[int] | NDArray[np.int32]
@@ -353,15 +351,17 @@ class _State:
     """What the model remembers of the rows of a batch."""
 
     cache: Any
+    slots: int
+    """How many the cache holds of each row."""
     mask: Tensor | None
-    """[B, slots so far] 0 where a slot is padding; None where none is."""
+    """[B, slots] 0 where a slot is padding; None where none is."""
     positions: Tensor
     """[B] the position of the next token."""
 
     def keep(self, rows: NDArray[np.int64]) -> None:
         """Go on with these rows only; a row may be named more than once."""
         index = torch.from_numpy(rows).to(self.positions.device)
-        self.cache.reorder_cache(index)
+        kv.select(self.cache, index)
         self.positions = self.positions[index]
         if self.mask is not None:
             self.mask = self.mask[index]
@@ -369,34 +369,24 @@ class _State:
     def join(self, other: _State) -> None:
         """Go on with the rows of another state as well. The shorter one is padded on the left; slots that no row needs
         any more are given up first."""
-        sides = (self, other)
-        masks = [side.full_mask() for side in sides]
+        masks = [side.full_mask() for side in (self, other)]
         used = [mask[:, first:] for mask in masks for first in (int((mask != 0).any(0).int().argmax()),)]
-        slots = max(mask.shape[1] for mask in used)
-        self.mask = torch.cat([torch.nn.functional.pad(mask, (slots - mask.shape[1], 0)) for mask in used])
+        self.slots = max(mask.shape[1] for mask in used)
+        self.mask = torch.cat([torch.nn.functional.pad(mask, (self.slots - mask.shape[1], 0)) for mask in used])
         if bool(self.mask.all()):
             self.mask = None
-        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
-            for name in ("keys", "values"):
-                parts = []
-                for layer, mask in ((mine, used[0]), (theirs, used[1])):
-                    held = getattr(layer, name)[:, :, -mask.shape[1] :]
-                    parts.append(torch.nn.functional.pad(held, (0, 0, slots - mask.shape[1], 0)))
-                setattr(mine, name, torch.cat(parts))
+        kv.join(self.cache, other.cache, (used[0].shape[1], used[1].shape[1]))
         self.positions = torch.cat([self.positions, other.positions])
 
     def full_mask(self) -> Tensor:
-        """[B, slots so far], whether or not any is padding."""
+        """[B, slots], whether or not any is padding."""
         if self.mask is not None:
             return self.mask
-        keys = self.cache.layers[0].keys
-        return torch.ones(keys.shape[0], keys.shape[2], dtype=torch.long, device=keys.device)
+        return self.positions.new_ones(len(self.positions), self.slots)
 
     def copies(self, count: int) -> _State:
         """The state of one row, for so many rows; this one stays as it is."""
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(count)
-        return _State(cache, None, self.positions.expand(count))
+        return _State(kv.repeated(self.cache, count), self.slots, None, self.positions.expand(count))
 
 
 class _Run:
@@ -409,14 +399,8 @@ class _Run:
         self.model = model
         self.alone = alone
         self.device = next(model.parameters()).device
-        takes = inspect.signature(model.forward).parameters
-        self.takes_positions = "position_ids" in takes
-        self.takes_keep = "logits_to_keep" in takes
-        if "past_key_values" not in takes and "cache_params" not in takes:
-            raise EvalError(f"{type(model).__name__} has no key-value cache, so answers cannot be generated from it.")
-        self.cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"
         # A recurrent state would run over padding, so such models get prompts of one length only.
-        self.exact = bool(getattr(model, "_is_stateful", False))
+        self.exact = not kv.Reading.of(model).plain
         config = model.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
         self.windowed = bool(getattr(config, "sliding_window", None))
@@ -499,7 +483,7 @@ class _Run:
         """Prompts from their first token on."""
         ids, mask = _left_padded(rows, max(map(len, rows)))
         padded = None if mask.all() else torch.from_numpy(mask).to(self.device)
-        state = _State(None, padded, torch.zeros(len(rows), dtype=torch.long, device=self.device))
+        state = _State(None, 0, padded, torch.zeros(len(rows), dtype=torch.long, device=self.device))
         positions = torch.from_numpy(np.maximum(mask.cumsum(1) - 1, 0)).to(self.device)
         logits = self._forward(state, torch.from_numpy(ids).to(self.device), positions, keep=1)
         state.positions = torch.tensor([len(r) for r in rows], device=self.device)
@@ -523,19 +507,9 @@ class _Run:
         return logits
 
     def _forward(self, state: _State, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
-        extra: dict[str, Any] = {}
-        if self.takes_positions:
-            extra["position_ids"] = positions
-        if self.takes_keep:
-            extra["logits_to_keep"] = keep
-        if state.cache is None:
-            if self.cache_name == "past_key_values":
-                state.cache = extra[self.cache_name] = DynamicCache(config=self.model.config)
-        else:
-            extra[self.cache_name] = state.cache
-        out = self.model(input_ids=ids, attention_mask=state.mask, use_cache=True, **extra)
-        state.cache = getattr(out, self.cache_name)
-        logits: Tensor = out.logits[:, -keep:]
+        given = {"input_ids": ids, "attention_mask": state.mask}
+        logits, state.cache = kv.read(self.model, state.cache, keep=keep, positions=positions, **given)
+        state.slots += ids.shape[1]
         return logits
 
 
@@ -573,20 +547,13 @@ class _PairRun(_Run):
         encoder: Any = self.model.get_encoder()
         read = encoder(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=mask).last_hidden_state
         none = torch.zeros(len(rows), dtype=torch.long, device=self.device)
-        state = _PairState(None, None, none, read, mask)
+        state = _PairState(None, 0, None, none, read, mask)
         return state, self.step(state, np.full(len(rows), self.start))
 
     def _forward(self, state: _State, ids: Tensor, positions: Tensor, keep: int) -> Tensor:
         assert isinstance(state, _PairState)
-        out = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=state.read),
-            attention_mask=state.real,
-            decoder_input_ids=ids,
-            past_key_values=state.cache,
-            use_cache=True,
-        )
-        state.cache = out.past_key_values
-        logits: Tensor = out.logits[:, -keep:]
+        given = {"encoder_outputs": kv.encoded(state.read), "attention_mask": state.real, "decoder_input_ids": ids}
+        logits, state.cache = kv.read(self.model, state.cache, keep=keep, **given)
         return logits
 
 
