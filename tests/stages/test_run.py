@@ -14,6 +14,8 @@ from tests.fake_stages import kinds
 from tunesmith import recipe
 from tunesmith.errors import RecipeError, RunLocked, UnknownName
 from tunesmith.stages import run as runner
+from tunesmith.stages import state
+from tunesmith.stages.state import DONE, STARTED
 from tunesmith.train.lock import run_lock
 
 
@@ -103,20 +105,62 @@ def test_damaged_output_runs_again(tmp_path: Path) -> None:
     assert run(tmp_path) == {"a": True, "b": False, "c": True, "d": True}
 
 
+def flip(file: Path) -> None:
+    """Change one bit in the middle of a file; its size stays."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_one_changed_bit_in_any_file_is_seen(tmp_path: Path) -> None:
+    run(tmp_path)
+    files = sorted(path for path in tmp_path.glob("*/*") if path.is_file() and path.stat().st_size)
+    assert len(files) == 8
+    for file in files:
+        flip(file)
+        assert run(tmp_path) == {id: id != file.parent.name for id in "abcd"}, file
+
+
+def test_a_large_file_is_read_before_a_stage_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "LARGE", 1)
+    run(tmp_path)
+    flip(tmp_path / "b" / "text")
+    assert all(run(tmp_path).values())  # nothing reads it
+    told = f"d reads {tmp_path / 'b' / 'text'}, whose content has changed since the stage b wrote it.*--again b"
+    with pytest.raises(RecipeError, match=told):
+        run(tmp_path, again=["d"])
+    run(tmp_path, again=["b", "d"])
+    assert (tmp_path / "d" / "text").read_text() == "one+two"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"key": 1}', "[" * 100_000, "\0"])
+def test_a_damaged_state_runs_the_stage_again(tmp_path: Path, content: str) -> None:
+    run(tmp_path)
+    (tmp_path / "b" / DONE).write_text(content)
+    assert run(tmp_path) == {"a": True, "b": False, "c": True, "d": True}
+
+
+def test_a_state_that_is_a_link_is_no_state(tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "b" / DONE).unlink()
+    (tmp_path / "b" / DONE).symlink_to("/dev/zero")
+    assert run(tmp_path) == {"a": True, "b": False, "c": True, "d": True}
+
+
 def test_a_stopped_stage_goes_on_in_its_folder(tmp_path: Path) -> None:
     text = RECIPE.replace("text: one", "text: FAIL")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, text)
-    assert (tmp_path / "c" / runner.STARTED).exists() and not (tmp_path / "c" / runner.DONE).exists()
+    assert (tmp_path / "c" / STARTED).exists() and not (tmp_path / "c" / DONE).exists()
     assert run(tmp_path, text, only=["c"]) == {"a": True, "c": False}
-    assert json.loads((tmp_path / "c" / runner.DONE).read_text())["info"] == {"resumed": True}
+    assert json.loads((tmp_path / "c" / DONE).read_text())["info"] == {"resumed": True}
 
 
 def test_a_stopped_stage_with_other_settings_starts_anew(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, RECIPE.replace("text: one", "text: FAIL"))
     run(tmp_path)
-    assert json.loads((tmp_path / "c" / runner.DONE).read_text())["info"] == {"resumed": False}
+    assert json.loads((tmp_path / "c" / DONE).read_text())["info"] == {"resumed": False}
 
 
 def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import RecipeError, nearest
+from tunesmith.stages.state import check_inputs, read_state
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,7 @@ class Opened:
         their text."""
         found: list[Path] = []
         stage = self.folder.parent if self.folder.name == "model" else self.folder
-        while self.run is not None and (stage / "stage.json").is_file():
-            state = json.loads((stage / "stage.json").read_text(encoding="utf-8"))
+        while self.run is not None and (state := read_state(stage)) is not None:
             settings = state["parts"]["settings"]
             data, model = (self.run / str(settings.get(key) or "-") for key in ("data", "model"))
             rows = data / "text.jsonl" if state["kind"] == "pretrain" else data
@@ -54,17 +54,26 @@ def open_folder(name: Path, needs: str = "config.json") -> Opened:
     for model in (folder, folder / "model"):  # a training stage keeps its model in a folder of its own
         if (model / needs).exists():
             run = next((above for above in model.parents[:2] if (above / "stages.json").exists()), None)
+            if run:
+                _check(model)
             return Opened(model, run, _info(run) if run else {})
     if (folder / "stages.json").exists():
         info = _info(folder)
         result = folder / str(info.get("result", "")) / "model"
         if (result / needs).exists():
+            _check(result)
             return Opened(result, folder, info)
         raise RecipeError(
             f"The run in {folder} has not come as far as its model ({info.get('result') or 'it has none'}). "
             f"Go on with: tunesmith run {info.get('file') or 'quickstart'}"
         )
     raise RecipeError(f"{folder} holds neither a model (config.json) nor a run (stages.json).")
+
+
+def _check(model: Path) -> None:
+    """See to it that a model of a run is as its stage wrote it."""
+    stage = model.parent if model.name == "model" else model
+    check_inputs({stage.name: stage}, "This command")
 
 
 def _info(run: Path) -> dict[str, Any]:

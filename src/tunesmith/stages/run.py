@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -30,15 +29,15 @@ from tunesmith.errors import RecipeError, UnknownName
 from tunesmith.recipe import Recipe, needed, references
 from tunesmith.screen import clock
 from tunesmith.screen import console as new_console
+from tunesmith.stages import state as state_of
 from tunesmith.stages.hub import place
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job, Stage
+from tunesmith.stages.state import DONE, STARTED, check_inputs, damaged, digest, finish, read_state, started
 from tunesmith.stages.together import Calls, leads, many
 from tunesmith.train.lock import run_lock
 from tunesmith.train.malloc import give_back_memory
 
-DONE = "stage.json"
-STARTED = "started.json"
 RUN = "stages.json"
 PACKAGE = Path(__file__).parent.parent
 
@@ -84,6 +83,7 @@ def run(
         return RunResult(folder, (), time.monotonic() - start)
     ran: list[Ran] = []
     done: dict[str, dict[str, Any]] = {}
+    kept: set[str] = set()  # the stages that an earlier run has finished
     for id in wanted:  # before anything runs, so that a file edited meanwhile is not taken for the code that ran
         for room in code_of(recipe.stages[id]):
             digest_code(room)
@@ -101,6 +101,7 @@ def run(
                 assert state is not None
                 console.print(f"{label} [green]done before[/] ({clock(state['seconds'])})", highlight=False)
                 done[id] = state
+                kept.add(id)
                 ran.append(Ran(id, True, float(state["seconds"]), float(state["peak_mb"])))
                 continue
             what = "" if stage.kind == id else f" [cyan]{stage.kind}[/]"
@@ -111,6 +112,7 @@ def run(
                 for _, name, _ in references(stage)
                 if name not in recipe.stages or name in done
             }
+            check_inputs({name: folder / name for name in inputs if name in kept}, id)
             job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done), calls)
             gc.collect()
             give_back_memory()  # of earlier stages, so that peaks do not add up
@@ -118,18 +120,18 @@ def run(
             began = time.monotonic()
             info = stage.run(job)
             seconds = time.monotonic() - began
-            done[id] = {
-                "stage": id,
-                "kind": stage.kind,
-                "key": key,
-                "seconds": round(seconds, 2),
-                "peak_mb": round(peak_mb(), 1),
-                "info": dict(info),
-                "files": _listing(out),
-                "parts": parts,
-            }
-            write_json(out / DONE, done[id])
-            (out / STARTED).unlink(missing_ok=True)
+            done[id] = finish(
+                out,
+                {
+                    "stage": id,
+                    "kind": stage.kind,
+                    "key": key,
+                    "seconds": round(seconds, 2),
+                    "peak_mb": round(peak_mb(), 1),
+                    "info": dict(info),
+                    "parts": parts,
+                },
+            )
             ran.append(Ran(id, False, seconds, float(done[id]["peak_mb"])))
             console.print(
                 f"      [green]done[/] in {clock(seconds)}, peak {done[id]['peak_mb']:.0f} MB, "
@@ -217,20 +219,15 @@ def _flat(value: Any, above: str = "") -> dict[str, Any]:
     return {above: value}
 
 
-def digest(value: Any) -> str:
-    """A hash of a plain value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
 def digest_file(path: Path) -> str:
-    """A hash of a file's content; a large file (a model's weights) goes by size and time of change."""
+    """A hash of a user's file; a large one (a model's weights) goes by size and time of change."""
     try:
         stat = path.stat()
-        if stat.st_size > 256 * 1024 * 1024:
-            return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
-        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise RecipeError(f"The recipe reads {path}, which cannot be read: {error.strerror}.") from None
+    if stat.st_size > 256 * 1024 * 1024:
+        return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
+    return state_of.digest_file(path)
 
 
 def digest_folder(folder: Path) -> str:
@@ -254,29 +251,17 @@ def digest_code(room: str) -> str:
 # -- state on disk -----------------------------------------------------------------------------------------------------
 
 
-def read_state(out: Path) -> dict[str, Any] | None:
-    """What ``stage.json`` says, or None where the stage has not finished."""
-    try:
-        state = json.loads((out / DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return state if isinstance(state, dict) and "key" in state else None
-
-
 def why_not_done(state: Mapping[str, Any] | None, key: str, parts: Mapping[str, Any], out: Path) -> str | None:
     """Why a stage has to run, in words; None where it is done."""
     if state is None:
-        started = _started(out)
-        if started is None:
+        begun = started(out)
+        if begun is None:
             return ""
-        return "goes on" if started == key else "starts again"
+        return "goes on" if begun == key else "starts again"
     if state["key"] != key:
         return "again: " + _difference(state.get("parts", {}), parts)
-    for name, size in state.get("files", {}).items():
-        file = out / name
-        if not file.is_file() or file.stat().st_size != size:
-            return f"again: {name} is gone or not whole"
-    return None
+    bad = damaged(out, state, large=False)
+    return f"again: {bad} is gone, or its content has changed" if bad is not None else None
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -300,13 +285,6 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(changes[:3]) + more
 
 
-def _started(out: Path) -> str | None:
-    try:
-        return str(json.loads((out / STARTED).read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _prepare(out: Path, key: str, fresh: bool) -> None:
     """An empty folder, or the one that a killed run with the same key has left."""
     if out.exists():
@@ -316,18 +294,10 @@ def _prepare(out: Path, key: str, fresh: bool) -> None:
                 f"{out} holds files that are no stage's output, and would be overwritten. "
                 f"Move them away, or give another folder with --out."
             )
-        if fresh or (out / DONE).exists() or _started(out) != key:
+        if fresh or (out / DONE).exists() or started(out) != key:
             shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / STARTED, {"key": key})
-
-
-def _listing(out: Path) -> dict[str, int]:
-    return {
-        str(file.relative_to(out)): file.stat().st_size
-        for file in sorted(out.rglob("*"))
-        if file.is_file() and file.name not in (DONE, STARTED)
-    }
 
 
 def _run_info(recipe: Recipe, folder: Path) -> dict[str, Any]:

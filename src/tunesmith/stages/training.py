@@ -17,6 +17,7 @@ from tunesmith.errors import DataError, TemplateRefused
 from tunesmith.plan import TokenStore
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job
+from tunesmith.stages.state import damaged, written
 from tunesmith.stages.together import folder_of
 from tunesmith.train.settings import TrainSettings
 from tunesmith.types import Conversation, EncodedMany
@@ -91,7 +92,7 @@ def conversation_stores(
         name = f"{task}-{_key(format, row_length, group)}"
         used.append(name)
         about = cache / f"{name}.json"
-        if not about.exists():
+        if _encoded(cache, name) is None:
             fresh += len(group)
             encoded = fmt.encode_many(group, max_length=row_length)
             wrong = [row for row in encoded.set_aside if "tokens" not in row.reason]
@@ -100,8 +101,10 @@ def conversation_stores(
                     f"{len(wrong)} rows of {task} cannot be encoded. The first: {wrong[0].row}: {wrong[0].reason}"
                 )
             if len(encoded):
+                shutil.rmtree(cache / name, ignore_errors=True)
                 TokenStore.write(cache / name, encoded, [conversation.id for conversation in group])
-            write_json(about, {"rows": len(encoded), "too_long": len(encoded.set_aside)})
+            counts = {"rows": len(encoded), "too_long": len(encoded.set_aside)}
+            write_json(about, {**counts, "files": written(cache / name)})
         counts = json.loads(about.read_text(encoding="utf-8"))
         aside += counts["too_long"]
         if counts["rows"]:
@@ -111,6 +114,15 @@ def conversation_stores(
     write_json(job.out / USED, used)
     _forget(cache, job.out.parent)
     return stores, aside
+
+
+def _encoded(cache: Path, name: str) -> Mapping[str, Any] | None:
+    """What is known of rows that were encoded before; None where they were not, or their files have changed."""
+    try:
+        about: dict[str, Any] = json.loads((cache / f"{name}.json").read_text(encoding="utf-8"))
+        return about if damaged(cache / name, about, large=True) is None else None
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 CACHE = ".tokens"
