@@ -1,7 +1,7 @@
 """Every command with bad arguments and bad files ends in one line: no traceback, no hang, no fault of ours.
 
-Each command is called in this process with every argument replaced by something bad in turn. What a command would really
-start (a training, an ablation) is kept from starting by a setting that no recipe has.
+Each command is called in this process with every argument replaced by something bad in turn. A setting that no recipe has
+keeps a command from starting anything long.
 """
 
 from __future__ import annotations
@@ -45,16 +45,62 @@ COMMANDS: dict[tuple[str, ...], tuple[list[str], list[str]]] = {
     ("data", "export"): (["a"], ["--out", "out.jsonl"]),
 }
 WORDS = [
-    "", " ", "x" * 5000, "caf\udce9", "a\nb", "\x1b[31m", "-1", "nan", "1e400", "9" * 24, "hub:../../etc", "hub:", "hub:a/b/c",
-    "http://[::1", "http://127.0.0.1:9/v1#m", "/dev/null", "/dev/full", "/", "..", "~nobody/x", "[", "{}", "&a [*a]", "#", "=", "a=",
-    "a#b#c", "2026-99-99", "{{ 9999**9999 }}", "empty", "binary", "zeros.json", "deep.json", "cut.jsonl.gz", "loop", "folder",
-    "utf16.yaml", "laughs.yaml", "config.json", "model",
-]  # fmt: skip
+    "",
+    " ",
+    "x" * 5000,
+    "caf\udce9",
+    "a\nb",
+    "\x1b[31m",
+    "-1",
+    "nan",
+    "1e400",
+    "9" * 24,
+    "hub:../../etc",
+    "hub:",
+    "hub:a/b/c",
+    "http://[::1",
+    "http://127.0.0.1:9/v1#m",
+    "/dev/null",
+    "/dev/full",
+    "/",
+    "..",
+    "~nobody/x",
+    "[",
+    "{}",
+    "&a [*a]",
+    "#",
+    "=",
+    "a=",
+    "a#b#c",
+    "2026-99-99",
+    "{{ 9999**9999 }}",
+    "empty",
+    "binary",
+    "zeros.json",
+    "deep.json",
+    "cut.jsonl.gz",
+    "loop",
+    "folder",
+    "utf16.yaml",
+    "laughs.yaml",
+    "config.json",
+    "model",
+]
 SETTINGS = [
-    "x=2026-99-99", "tune=1", "=", "tune.train.lr=.inf", "tune.train.lr=1e999", "tune.train.steps=" + "9" * 5000, "a.b.c.d=1",
-    "tune.train={}", "tune.train.lr=!!python/object:os.system {}", "tune.train.steps=[" * 50, "seed=x", "tune.train.steps=true",
+    "x=2026-99-99",
+    "tune=1",
+    "=",
+    "tune.train.lr=.inf",
+    "tune.train.lr=1e999",
+    "tune.train.steps=" + "9" * 5000,
+    "a.b.c.d=1",
+    "tune.train={}",
+    "tune.train.lr=!!python/object:os.system {}",
+    "tune.train.steps=[" * 50,
+    "seed=x",
+    "tune.train.steps=true",
     "tune.kind=\x00",
-]  # fmt: skip
+]
 SECONDS = 30
 """What a refusal may take at most, on a busy machine."""
 
