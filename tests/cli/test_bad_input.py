@@ -1,6 +1,6 @@
 """Every command with bad arguments and bad files ends in one line: no traceback, no hang, no fault of ours.
 
-Each command is called in this process with every argument replaced by something bad in turn. A setting that no recipe has
+Each command is called in this process with each argument replaced by something bad in turn. A setting that no recipe has
 keeps a command from starting anything long.
 """
 
