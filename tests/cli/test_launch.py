@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 from typer.testing import CliRunner
 
@@ -28,7 +30,12 @@ def test_a_recipe_run_by_two_processes(tmp_path: Path, tasks: Path) -> None:
     assert said["two"].count("The model:") == 1  # one process talks
     one, two = (safetensors.torch.load_file(tmp_path / n / "tune" / "model" / "model.safetensors") for n in said)
     assert one.keys() == two.keys()
-    assert all(float((one[k] - two[k]).abs().max()) < 1e-4 for k in one)
+    # Where a gradient is nearly zero, the optimizer makes a step of its rounding; so weights differ more than losses do.
+    assert all(float((one[k] - two[k]).abs().max()) < 1e-2 * float(one[k].abs().max()) for k in one)
+    for stage in ("pretrain", "tune"):
+        files = [(tmp_path / name / stage / "metrics.jsonl").read_text().splitlines() for name in said]
+        losses = [[json.loads(line)["loss"] for line in lines] for lines in files]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_a_job_for_slurm() -> None:

@@ -30,8 +30,18 @@ def place(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository, _, revision = name.removeprefix(PREFIX).partition("@")
+
+    def fetched(local: bool) -> Path:
+        found = snapshot_download(repository, revision=revision or None, allow_patterns=_FILES, local_files_only=local)
+        return Path(found)
+
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=_FILES))
+        try:
+            return fetched(local=False)
+        except HfHubHTTPError:
+            raise
+        except OSError:  # some versions ask the hub for what the cache holds whole, and fail without a network
+            return fetched(local=True)
     except LocalEntryNotFoundError:
         raise RecipeError(
             f"{name} is not in the cache, and the hub cannot be reached. Fetch it where there is a network: "
