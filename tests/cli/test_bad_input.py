@@ -1,7 +1,7 @@
 """Every command with bad arguments and bad files ends in one line: no traceback, no hang, no fault of ours.
 
-Each command is called in this process with each argument replaced by something bad in turn. A setting that no recipe has
-keeps a command from starting anything long.
+Each command is called in this process with each argument replaced by something bad in turn. A setting that no recipe
+has keeps a command from starting anything long.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def test_a_recipe_run_by_two_processes(tmp_path: Path, tasks: Path) -> None:
     assert said["two"].count("The model:") == 1  # one process talks
     one, two = (safetensors.torch.load_file(tmp_path / n / "tune" / "model" / "model.safetensors") for n in said)
     assert one.keys() == two.keys()
-    # Where a gradient is nearly zero, the optimizer makes a step of its rounding; so weights differ more than losses do.
+    # Where a gradient is nearly zero, the optimizer follows its rounding: weights differ more than losses do.
     assert all(float((one[k] - two[k]).abs().max()) < 1e-2 * float(one[k].abs().max()) for k in one)
     for stage in ("pretrain", "tune"):
         files = [(tmp_path / name / stage / "metrics.jsonl").read_text().splitlines() for name in said]
