@@ -68,6 +68,9 @@ def serving(
     """The address, and what stands behind it."""
     behind = Behind(model, fmt, names or ["tiny"], fault)
 
+    class Door(ThreadingHTTPServer):
+        request_queue_size = 256
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.answer({})
@@ -100,7 +103,7 @@ def serving(
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Door(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

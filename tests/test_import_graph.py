@@ -25,13 +25,15 @@ ALLOWED: dict[str, set[str]] = {
     "plan": GROUND,  # lengths, not texts
     "models": GROUND,
     "train": GROUND | {"plan", "models"},  # never sees text
-    "evals": GROUND | {"document", "data", "chat", "models", "pages"},
+    "ask": GROUND | {"models"},  # questions and answers; knows no metric and no suite
+    "evals": GROUND | {"document", "data", "chat", "models", "pages", "ask"},
     "serve": GROUND | {"chat", "models"},
     "label": GROUND,
     "littleworld": GROUND | {"data"},
     "ablation": GROUND | {"document", "recipe", "stages", "evals"},
     "recipe": GROUND | {"document", "stages", "data"},
-    "stages": GROUND | {"recipe", "data", "chat", "plan", "models", "train", "evals", "serve", "label", "littleworld"},
+    "stages": GROUND
+    | {"recipe", "data", "chat", "plan", "models", "train", "ask", "evals", "serve", "label", "littleworld"},
     "cli": GROUND
     | {
         "versions",
@@ -44,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "plan",
         "models",
         "train",
+        "ask",
         "evals",
         "serve",
         "label",

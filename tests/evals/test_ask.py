@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from tunesmith.ask.respondent import LIKELIEST, Draw, Local, Said
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
 from tunesmith.evals.ask import How, ask, ask_text
@@ -21,7 +22,6 @@ from tunesmith.evals.records import (
     sureness,
     write_records,
 )
-from tunesmith.evals.respondent import Local, Said
 from tunesmith.models import generate as generation
 from tunesmith.models.generate import Generated
 from tunesmith.models.load import load_model
@@ -157,7 +157,9 @@ class Echo:
     def __init__(self) -> None:
         self.asked: list[list[tuple[str, ...]]] = []
 
-    def say(self, questions: Sequence[Conversation], *, limit: int, progress: object = None) -> list[Said]:
+    def say(
+        self, questions: Sequence[Conversation], *, limit: int, draw: Draw = LIKELIEST, progress: object = None
+    ) -> list[Said]:
         self.asked.append([tuple(m.content for m in q.messages) for q in questions])
         return [Said(f"I thought. The answer is {len(q.messages)}.", True) for q in questions]
 

@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from tests.fake_server import serving
+from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Said
 from tunesmith.chat import ChatFormat
 from tunesmith.cli import app
 from tunesmith.errors import EvalError
 from tunesmith.evals.judge import Match, judge, prompts_of, verdict
 from tunesmith.evals.records import Record, write_records
-from tunesmith.evals.respondent import Said
 from tunesmith.types import Conversation, Message
 
 Prompts = Sequence[tuple[Message, ...]]
@@ -34,7 +34,9 @@ class Judge:
     def __init__(self, says: Callable[[Prompts], Sequence[str]]) -> None:
         self._says = says
 
-    def say(self, questions: Sequence[Conversation], *, limit: int, progress: object = None) -> list[Said]:
+    def say(
+        self, questions: Sequence[Conversation], *, limit: int, draw: Draw = LIKELIEST, progress: object = None
+    ) -> list[Said | Failed]:
         return [Said(text, True) for text in self._says([q.messages for q in questions])]
 
     def likely(self, questions: Sequence[Conversation]) -> list[tuple[float, ...]]:
@@ -80,6 +82,24 @@ def test_what_cannot_be_read_is_counted_and_nobody_is_left_out() -> None:
     assert found.unread == 27 and found.asked == 80 and found.rate.n == 40
     assert 0.5 < found.rate.value < 0.75
     assert judge(Judge(lambda prompts: [""] * len(prompts)), MATCHES).rate.value == 0.5
+
+
+def test_a_match_whose_request_failed_is_left_out_and_told() -> None:
+    class Sometimes(Judge):
+        def say(self, questions: Sequence[Conversation], **how: Any) -> list[Said | Failed]:
+            said = super().say(questions, **how)
+            return [Failed("503 busy") if i in (5, 8) else one for i, one in enumerate(said)]
+
+    found = judge(Sometimes(fair), MATCHES)
+    assert found.failed == ("q2", "q4") and found.asked == 76 and found.rate.n == 38
+    assert found.rate.value == pytest.approx(29 / 38)  # q4 was one that theirs wins
+
+    class Never(Judge):
+        def say(self, questions: Sequence[Conversation], **how: Any) -> list[Said | Failed]:
+            return [Failed("503 busy")] * len(questions)
+
+    with pytest.raises(EvalError, match="The judge failed at every match: 503 busy"):
+        judge(Never(fair), MATCHES)
 
 
 def test_several_answers_stand_in_each_place_once() -> None:

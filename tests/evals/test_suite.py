@@ -13,12 +13,12 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from tests.models.test_generate import sharp
+from tunesmith.ask.respondent import Local
 from tunesmith.chat import ChatFormat
 from tunesmith.cli import app
 from tunesmith.errors import EvalError, RecipeError, TunesmithError
 from tunesmith.evals.ask import ask_passages
 from tunesmith.evals.records import rate, read_records
-from tunesmith.evals.respondent import Local
 from tunesmith.evals.suite import Suite
 from tunesmith.models.load import load_model
 

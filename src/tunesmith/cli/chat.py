@@ -97,8 +97,10 @@ def _read(console: Console) -> str:
 
 
 def _say(console: Console, parts: Iterator[str]) -> None:
+    from tunesmith.ask.safe import printable
+
     for part in parts:
-        console.print(part, end="", markup=False, soft_wrap=True)
+        console.print(printable(part), end="", markup=False, soft_wrap=True)
     console.print()
 
 
@@ -135,6 +137,7 @@ class Talk:
 
     def answer(self, text: str) -> Iterator[str]:
         """Add a message and stream the answer. A partial answer is kept when one stops listening."""
+        from tunesmith.chat.decode import Decoder
         from tunesmith.errors import TunesmithError
         from tunesmith.models.generate import stream
         from tunesmith.types import Message
@@ -142,7 +145,7 @@ class Talk:
         before = list(self.messages)
         self.messages.append(Message("user", text))
         ids: list[int] = []
-        shown = ""
+        decoder = Decoder.of(self.fmt)
         try:
             for id in stream(
                 self.model,
@@ -153,12 +156,9 @@ class Talk:
                 memory=self.memory,
             ):
                 ids.append(id)
-                now = self.fmt.decode(ids)
-                if not now.endswith("\ufffd"):  # a letter may be spread over several tokens
-                    yield now[len(shown) :]
-                    shown = now
-            rest = self.fmt.decode(ids)[len(shown) :]
-            if rest:
+                if part := decoder.add(id):
+                    yield part
+            if rest := decoder.rest():
                 yield rest
         except TunesmithError:
             self.messages = before

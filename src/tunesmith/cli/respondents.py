@@ -4,6 +4,7 @@ runs/my    models/qwen    hub:Qwen/Qwen3-0.6B
 http://localhost:8000/v1                          the model that a server serves, in the server's own template
 http://localhost:8000/v1#name                     one of several
 http://localhost:8000/v1#name#tokenizer=FOLDER    with our tokens, so that options can be ranked
+http://localhost:8000/v1#name#answers=NAME        answers kept apart from those of others that serve the same name
 mine=runs/my                                      under a name of one's own
 """
 
@@ -13,12 +14,12 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunesmith.evals.cache import Answers, Cache
-    from tunesmith.evals.respondent import Local
-    from tunesmith.evals.server import Server
+    from tunesmith.ask.cache import Answers, Cache
+    from tunesmith.ask.respondent import Local
+    from tunesmith.ask.server import Server
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Asked:
 
     def used(self, price: tuple[float, float] | None = None) -> str:
         """What was asked, in a line; "" where there is nothing to say."""
-        from tunesmith.evals.server import Server
+        from tunesmith.ask.server import Server
 
         if isinstance(self.who, Server):
             cost = f", {self.who.used.cost(*price):,.4f} in all" if price else ""
@@ -49,16 +50,32 @@ class Asked:
         return ""
 
 
+def check_apart(asked: list[Asked]) -> None:
+    """Two servers must not answer for each other from the cache, which knows a server's model by its name."""
+    from tunesmith.ask.server import Server
+    from tunesmith.errors import EvalError
+
+    seen: dict[tuple[str, str, str], Asked] = {}
+    for one in asked:
+        if isinstance(one.who, Server):
+            other = seen.setdefault(one.who.identity, one)
+            if other is not one:
+                raise EvalError(
+                    f"{other.place} and {one.place} both serve {one.who.model!r} and say nothing that tells them "
+                    "apart, so answers of one would be taken for the other's. Write #answers=NAME behind one of them."
+                )
+
+
 def name_of(place: str) -> str:
     """What a model is called in tables."""
     own, place = name_and_place(place)
     if own:
         return own
     if place.startswith(("http://", "https://")):
-        from tunesmith.evals.server import parts
+        from tunesmith.ask.server import parts
 
-        url, model, _ = parts(place)
-        return Path(model).name or url.split("//")[1].partition("/")[0]
+        url, model, *_ = parts(place)
+        return Path(model).name or url.split("//")[1].partition("/")[0].rpartition("@")[2]
     return Path(place.removeprefix("hub:").partition("@")[0]).name
 
 
@@ -68,28 +85,43 @@ def name_and_place(place: str) -> tuple[str, str]:
     return (name, rest) if equals and re.fullmatch(r"[\w.-]+", name) else ("", place)
 
 
+def is_server(place: str) -> bool:
+    """Whether a place is an address."""
+    return name_and_place(place)[1].startswith(("http://", "https://"))
+
+
 def opened(
-    place: str, cache: Cache | None = None, *, chat: str | None = None, alone: bool = False, again: bool = False
+    place: str,
+    cache: Cache | None = None,
+    *,
+    chat: str | None = None,
+    alone: bool = False,
+    again: bool = False,
+    at_once: int = 32,
+    timeout: float = 600.0,
 ) -> Asked:
-    """Open it. A base model without a chat template is asked in plain text."""
+    """Open it. A base model without a chat template is asked in plain text. ``at_once`` and ``timeout`` are for
+    servers."""
     from transformers import AutoTokenizer
 
+    from tunesmith.ask.plain import Plain
+    from tunesmith.ask.respondent import Local
+    from tunesmith.ask.server import Server, parts
     from tunesmith.cli.folders import open_folder
-    from tunesmith.evals.plain import Plain
-    from tunesmith.evals.respondent import Local
-    from tunesmith.evals.server import Server, parts
     from tunesmith.models.load import load_model
     from tunesmith.stages import hub
     from tunesmith.stages.training import open_format
 
     name, place = name_of(place), name_and_place(place)[1]
-    if place.startswith(("http://", "https://")):
-        url, model, tokenizer = parts(place)
+    if is_server(place):
+        url, model, tokenizer, answers = parts(place)
         fmt = (
             open_format(open_folder(hub.place(tokenizer), "tokenizer_config.json").folder, chat) if tokenizer else None
         )
         key = os.environ.get("OPENAI_API_KEY", "")
-        return Asked(name, url, Server(url, model, fmt=fmt, key=key, cache=cache, again=again))
+        settings: dict[str, Any] = {"again": again, "answers": answers, "at_once": at_once, "timeout": timeout}
+        who = Server(url, model, fmt=fmt, key=key, cache=cache, **settings)
+        return Asked(name, who.url, who)
     found = open_folder(hub.place(place))
     folder = found.folder
     model_ = load_model(folder, attention="sdpa")
@@ -97,6 +129,6 @@ def opened(
     known = cache.of(model_, folder) if cache and not again else None
     tok = AutoTokenizer.from_pretrained(folder)
     plain = chat == "plain" or (chat is None and tok.chat_template is None)
-    who = Local(model_, Plain(tok) if plain else open_format(folder, chat), known=known, alone=alone)
+    local = Local(model_, Plain(tok) if plain else open_format(folder, chat), known=known, alone=alone)
     note = "asked in plain text, without a chat format" if plain else ""
-    return Asked(name, str(folder), who, known, note, [str(path) for path in found.trained_on])
+    return Asked(name, str(folder), local, known, note, [str(path) for path in found.trained_on])

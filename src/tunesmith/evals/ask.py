@@ -5,7 +5,8 @@
     records += ask_passages(who, passages, name="tuned")              how well it predicts plain text
 
 A question is asked in two ways: the model answers freely, and where there are options it is also seen which
-of them it finds likeliest. Free answers are scored by the metric that the question's own task names.
+of them it finds likeliest. Free answers are scored by the metric that the question's own task names. A question that
+fails (a server refuses it, say) has no record: it is a ``Failure``, told with its reason.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Format, Ids, Respondent, Said
 from tunesmith.errors import EvalError
 from tunesmith.evals.metrics import METRICS, WITHOUT_GOLD, Answer
 from tunesmith.evals.metrics.final_answer import conclusion
 from tunesmith.evals.metrics.options import chosen
 from tunesmith.evals.records import TEXT_FORMAT, Record
-from tunesmith.evals.respondent import Format, Ids, Respondent, Said
 from tunesmith.types import Conversation, Level, Message
 
 if TYPE_CHECKING:
@@ -67,6 +68,21 @@ class How:
     """Of several turns the model gives all answers itself; else the earlier ones are those of the data."""
     thoughts: bool = False
     """Whether the model may think aloud before it answers: then what it concludes is scored."""
+    draw: Draw = LIKELIEST
+    """How answers are drawn."""
+    samples: int = 1
+    """Answers to each question; each is a record of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A question that a model did not get to answer. It is in no figure, and asked again next time."""
+
+    model: str
+    level: str
+    shots: int
+    id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,52 +105,97 @@ def ask(
     shots: int = 0,
     how: How = How(),
     traces: list[Trace] | None = None,
+    failures: list[Failure] | None = None,
     progress: Progress | None = None,
 ) -> list[Record]:
-    """Ask everything once. ``name``, ``format`` and ``shots`` are what the records will say. A list given as ``traces``
-    gets the tokens, where they are ours."""
+    """Ask everything. ``name``, ``format`` and ``shots`` are what the records will say. A list given as ``traces`` gets
+    the tokens, where they are ours. A list given as ``failures`` gets what failed; without one, and where everything
+    fails, that is an error."""
     asked: list[tuple[str, Conversation]] = [(level, row) for level, many in rows.items() for row in many]
     _check(asked, who, how)
-    questions = [replace(row, messages=row.prompt) for _, row in asked]
+    many = how.samples
+    questions = [replace(row, messages=row.prompt) for _, row in asked for _ in range(many)]
     questions, said = _talk(who, questions, how, progress)
-    ranked = [i for i, (_, row) in enumerate(asked) if how.rank and who.ranks and set(row.options) & set(row.answers)]
-    chosen_from = [questions[i] for i in ranked]
-    likely = dict(zip(ranked, who.likely(chosen_from), strict=True))
-    without = dict(zip(ranked, _unasked(who, chosen_from) if how.unasked else [], strict=False))
+    likely = _ranked(who, asked, questions[::many], how)
+    without = _unasked(who, [asked[i][1] for i in likely], how)
+    failed: list[Failure] = []
 
-    def score(i: int) -> list[Record]:
-        (level, row), question, found = asked[i], questions[i], said[i]
-        text = conclusion(found.text) if how.thoughts else found.text
-        answer = Answer(text, found.finished, likely.get(i, ()), without.get(i, ()))
-        whole = found.text if how.thoughts else ""
-        shown = _shown(question, shots)
-        metrics = (row.metric, *(("options",) if i in likely else ()))
-        return [r for m in metrics for r in _records(row, answer, m, name, level, format, shots, shown, whole)]
+    def id_of(number: int) -> str:
+        id = asked[number // many][1].id
+        return f"{id}~{number % many + 1}" if many > 1 else id
 
+    def score(number: int) -> list[Record]:
+        i, found = number // many, said[number]
+        (level, row), scores = asked[i], likely.get(i, ())
+        about = (name, level, format, shots, _shown(questions[number], shots))
+        records: list[Record] = []
+        chosen_from = () if isinstance(scores, Failed) else scores
+        answer = Answer("", True, chosen_from, without.get(row.options, ()))
+        if isinstance(found, Said):
+            text, whole = (conclusion(found.text), found.text) if how.thoughts else (found.text, "")
+            answer = replace(answer, text=text, finished=found.finished)
+            if not (isinstance(scores, Failed) and row.metric.startswith("options")):
+                sample = number % many + 1 if many > 1 else 0
+                records += _records(row, answer, row.metric, *about, whole, sample)
+        if i in likely and not isinstance(scores, Failed) and number % many == 0:
+            records += _records(row, answer, "options", *about, "", 0)
+        return records
+
+    for number, found in enumerate(said):
+        if isinstance(found, Failed):
+            level = asked[number // many][0]
+            failed.append(Failure(name, level, shots, id_of(number), found.reason))
+    for i, scores in likely.items():
+        if isinstance(scores, Failed):
+            failed.append(Failure(name, asked[i][0], shots, asked[i][1].id, scores.reason))
+    _tell(failed, failures, len(said), name)
     if traces is not None:
-        told = zip(asked, questions, said, strict=True)
-        every = ((row.id, who.tokens(question, found)) for (_, row), question, found in told)
-        traces += [Trace(name, shots, id, *tokens) for id, tokens in every if tokens]
+        for number, found in enumerate(said):
+            if isinstance(found, Said) and (tokens := who.tokens(questions[number], found)):
+                traces.append(Trace(name, shots, id_of(number), *tokens))
     # Programs run side by side, as many as there are processors; all else is quick.
     with ThreadPoolExecutor(os.cpu_count() if any(row.metric == "passes" for _, row in asked) else 1) as pool:
-        return [record for some in pool.map(score, range(len(asked))) for record in some]
+        return [record for some in pool.map(score, range(len(said))) for record in some]
+
+
+def _tell(failed: Sequence[Failure], failures: list[Failure] | None, asked: int, name: str) -> None:
+    """Hand over what failed, or end it: where nobody wants to know, and where there is nothing else."""
+    if failures is not None and len(failed) < max(asked, 1):
+        failures += failed
+        return
+    if failed:
+        raise EvalError(
+            f"{name} failed at {len(failed):,} of {asked:,} questions: {failed[0].reason} ({failed[0].id}). What was "
+            "answered is kept; the same command asks the others again."
+        )
 
 
 def _talk(
     who: Respondent, questions: Sequence[Conversation], how: How, progress: Progress | None
-) -> tuple[list[Conversation], list[Said]]:
-    """The questions as they were asked in the end, and the last answer to each."""
+) -> tuple[list[Conversation], list[Said | Failed]]:
+    """The questions as they were asked in the end, and the last answer to each. A talk ends where an answer fails."""
     turns = [_turns(question, how.own) for question in questions]
     asked = [replace(question, messages=own[0]) for question, own in zip(questions, turns, strict=True)]
-    said = who.say(asked, limit=how.max_new_tokens, progress=progress)
+    said = list(who.say(asked, limit=how.max_new_tokens, draw=how.draw, progress=progress))
     for number in range(1, max(map(len, turns), default=1)):
-        on = [i for i, own in enumerate(turns) if len(own) > number]
+        on = [i for i, own in enumerate(turns) if len(own) > number and isinstance(said[i], Said)]
         for i in on:
-            answer = Message("assistant", said[i].text)
+            found = said[i]
+            assert isinstance(found, Said)
+            answer = Message("assistant", found.text)
             asked[i] = replace(asked[i], messages=(*asked[i].messages, answer, *turns[i][number]))
-        for i, found in zip(on, who.say([asked[i] for i in on], limit=how.max_new_tokens), strict=True):
+        again = who.say([asked[i] for i in on], limit=how.max_new_tokens, draw=how.draw)
+        for i, found in zip(on, again, strict=True):
             said[i] = found
     return asked, said
+
+
+def _ranked(
+    who: Respondent, asked: Sequence[tuple[str, Conversation]], questions: Sequence[Conversation], how: How
+) -> dict[int, tuple[float, ...] | Failed]:
+    """The log-likelihood of each option, by the number of the row, where options are to be ranked."""
+    some = [i for i, (_, row) in enumerate(asked) if how.rank and who.ranks and set(row.options) & set(row.answers)]
+    return dict(zip(some, who.likely([questions[i] for i in some]), strict=True))
 
 
 def _turns(question: Conversation, own: bool) -> list[tuple[Message, ...]]:
@@ -180,13 +241,20 @@ def _check(asked: Sequence[tuple[str, Conversation]], who: Respondent, how: How)
         raise EvalError("These questions cannot be evaluated:\n" + "\n".join(problems[:10]) + more)
 
 
-def _unasked(who: Respondent, rows: Sequence[Conversation]) -> list[tuple[float, ...]]:
-    """How likely each option is as an answer to an empty question."""
+def _unasked(who: Respondent, rows: Sequence[Conversation], how: How) -> dict[tuple[str, ...], tuple[float, ...]]:
+    """How likely each option is as an answer to an empty question, by the options of a row."""
+    if not how.unasked:
+        return {}
     known = list(dict.fromkeys(option for row in rows for option in row.options))
     empty = Conversation((Message("user", ""),))
     asked = [replace(empty, options=tuple(known[i : i + 64])) for i in range(0, len(known), 64)]
-    found = dict(zip(known, (x for scores in who.likely(asked) for x in scores), strict=True))
-    return [tuple(found[option] for option in row.options) for row in rows]
+    scores: list[float] = []
+    for some in who.likely(asked):
+        if isinstance(some, Failed):
+            raise EvalError(f"How likely options are without a question cannot be told: {some.reason}.")
+        scores += some
+    found = dict(zip(known, scores, strict=True))
+    return {row.options: tuple(found[option] for option in row.options) for row in rows}
 
 
 def _records(
@@ -199,11 +267,12 @@ def _records(
     shots: int,
     shown: str,
     thoughts: str,
+    sample: int,
 ) -> list[Record]:
     """One for an answer; where a metric looks at several things in it, one for each."""
     value = METRICS[metric](answer, row)
     only = Record(
-        id=row.id,
+        id=f"{row.id}~{sample}" if sample else row.id,
         model=name,
         level=level,
         format=format,
@@ -223,10 +292,11 @@ def _records(
         options=row.options if metric == "options" else (),
         likely=answer.likely if metric == "options" else (),
         unasked=answer.unasked if metric == "options" else (),
+        sample=sample,
     )
     if isinstance(value, float):
         return [only]
-    return [replace(only, id=f"{row.id}#{i}", value=one) for i, one in enumerate(value)]
+    return [replace(only, id=f"{only.id}#{i}", value=one) for i, one in enumerate(value)]
 
 
 def _shown(question: Conversation, shots: int) -> str:

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tunesmith.data.leaks import Audit, Item, Leak, item_of, kinds_of
-from tunesmith.evals.records import Record
+from tunesmith.evals.records import Record, question_id
 from tunesmith.types import Conversation
 
 NGRAM = 13
@@ -50,7 +50,7 @@ def marked(records: Iterable[Record], questions: Iterable[Conversation], found: 
     audited = {question.id for question in questions}
     out = []
     for record in records:
-        id = record.id if record.id in audited else record.id.rpartition("#")[0]
+        id = record.id if record.id in audited else question_id(record)
         known = id in audited and record.level not in BY_DESIGN
         out.append(replace(record, leak=found[id].name if id in found else "") if known else record)
     return out

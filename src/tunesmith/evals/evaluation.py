@@ -7,6 +7,7 @@ In ``out`` then stand
 
     answers.jsonl            every answer (``records``)
     tokens.jsonl             the tokens of each question and answer, for models whose tokens are ours
+    failures.jsonl           which questions failed, and why; they are in no figure
     leaks.jsonl              which questions the training rows of which model give away, with the matching text
     figures.json             how models stand, how style and ability part, and what was asked
     results_<model>.json     the same figures in the shape of lm-evaluation-harness
@@ -16,22 +17,25 @@ In ``out`` then stand
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from tunesmith.ask.respondent import Respondent
 from tunesmith.data.evalset import training_items
 from tunesmith.data.leaks import Leak
 from tunesmith.evals import style
-from tunesmith.evals.ask import Trace, ask, ask_passages
+from tunesmith.evals.ask import Failure, Trace, ask, ask_passages
 from tunesmith.evals.audited import leaks_into, marked, write_leaks
 from tunesmith.evals.harness.results import results_of
 from tunesmith.evals.records import ANSWERS, Record, write_records
-from tunesmith.evals.respondent import Respondent
 from tunesmith.evals.standing import Line, standing
 from tunesmith.evals.style import Style
 from tunesmith.evals.suite import Asked, Suite
+from tunesmith.evals.together import Figure, figures_of
 from tunesmith.evals.viewer import write_viewer
 from tunesmith.types import SetAside
 
@@ -61,6 +65,10 @@ class Evaluation:
     leaks: dict[str, dict[str, Leak]]
     """By model, those whose training rows are known."""
     set_aside: tuple[SetAside, ...]
+    failures: list[Failure]
+    """Questions without an answer."""
+    together: list[Figure]
+    """The figures of many answers together that the suite asks for."""
 
 
 def evaluate(
@@ -70,6 +78,7 @@ def evaluate(
     every = [row for shots in sorted(asked.questions) for row in asked.questions[shots]]
     records: list[Record] = []
     traces: list[Trace] = []
+    failures: list[Failure] = []
     leaks: dict[str, dict[str, Leak]] = {}
     places: dict[str, str] = {}
     for model in models:
@@ -83,6 +92,7 @@ def evaluate(
                 shots=shots,
                 how=suite.how,
                 traces=traces,
+                failures=failures,
                 progress=progress,
             )
         if asked.passages:
@@ -94,17 +104,25 @@ def evaluate(
         places[model.name] = model.place
         del model  # its weights, before the next one's are read
     lines, styles = standing(records, list(places)), style.table(records)
+    together = figures_of(records, suite.figures)
     out.mkdir(parents=True, exist_ok=True)
     write_records(out / ANSWERS, records)
     with (out / "tokens.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(trace), ensure_ascii=False) + "\n" for trace in traces)
+    with (out / "failures.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in failures)
     write_leaks(out / "leaks.jsonl", leaks)
-    about = {"suite": suite.model_dump(), "models": places}
+    about: dict[str, Any] = {
+        "suite": suite.model_dump(),
+        "models": places,
+        "failed": Counter(one.model for one in failures),
+    }
     figures = {**about, "figures": [asdict(line) for line in lines], "style": [asdict(one) for one in styles]}
+    figures["together"] = [asdict(one) for one in together]
     (out / "figures.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for name in places:
         shaped = results_of([record for record in records if record.model == name])
         text = json.dumps(shaped, ensure_ascii=False, indent=2) + "\n"
         (out / f"results_{name}.json").write_text(text, encoding="utf-8")
     write_viewer(out / "answers.html", suite.suite, records, traces=traces, leaks=leaks, lines=lines, styles=styles)
-    return Evaluation(records, lines, styles, leaks, asked.set_aside)
+    return Evaluation(records, lines, styles, leaks, asked.set_aside, failures, together)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunesmith.ask.respondent import Failed
 from tunesmith.errors import EvalError
 from tunesmith.evals.figures import length_controlled
 from tunesmith.evals.records import Record
@@ -27,7 +28,7 @@ from tunesmith.evals.stats import Interval, cluster_bootstrap
 from tunesmith.types import Conversation, Message
 
 if TYPE_CHECKING:
-    from tunesmith.evals.respondent import Respondent
+    from tunesmith.ask.respondent import Respondent
     from tunesmith.models.generate import Progress
 
 _ASK = {
@@ -73,6 +74,8 @@ class Judged:
     unread: int
     """Verdicts that could not be read, of ``asked``."""
     asked: int
+    failed: tuple[str, ...]
+    """Matches that are not judged since a request failed; the same command asks them again."""
     preferred: tuple[tuple[float, ...], ...]
     """The share of each answer in each match."""
 
@@ -140,12 +143,18 @@ def judge(who: Respondent, matches: Sequence[Match], *, limit: int = 1024, progr
     asked = [(match, turn, prompt) for match in matches for turn, prompt in enumerate(prompts_of(match))]
     questions = [Conversation(prompt, id=f"{match.id}/{turn}") for match, turn, prompt in asked]
     said = who.say(questions, limit=limit, progress=progress)
+    failed = {match.id: one.reason for (match, _, _), one in zip(asked, said, strict=True) if isinstance(one, Failed)}
+    matches = [match for match in matches if match.id not in failed]
+    if not matches:
+        raise EvalError(f"The judge failed at every match: {next(iter(failed.values()))}.")
     many = len(matches[0].answers)
     shares = {match.id: np.zeros(many) for match in matches}
     named: dict[str, list[int | None]] = {match.id: [] for match in matches}
     if len(shares) < len(matches):
         raise EvalError("Two matches have the same id.")
     for (match, turn, _), found in zip(asked, said, strict=True):
+        if match.id in failed or isinstance(found, Failed):
+            continue
         place = verdict(found.text, many)
         which = (place + turn) % many if place is not None and place >= 0 else place
         named[match.id].append(which)
@@ -158,6 +167,7 @@ def judge(who: Respondent, matches: Sequence[Match], *, limit: int = 1024, progr
         length_controlled=length_controlled(preferred[:, 0].tolist(), longer) / 100 if many == 2 else None,
         swayed=sum(len({w for w in which if w is not None}) > 1 for which in named.values()) / len(matches),
         unread=sum(w is None for which in named.values() for w in which),
-        asked=len(asked),
+        asked=len(matches) * many,
+        failed=tuple(failed),
         preferred=tuple(map(tuple, preferred.tolist())),
     )

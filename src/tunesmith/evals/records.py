@@ -69,6 +69,8 @@ class Record:
     leak: str | None = None
     """How the question leaked into the model's training rows: ``exact``, ``near`` ...; "" it did not; None: nobody has
     looked."""
+    sample: int = 0
+    """Which of several answers to its question this is, from 1; 0 where it was asked once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,12 @@ class Comparison:
     before: Interval
     after: Interval
     difference: Difference
+
+
+def question_id(record: Record) -> str:
+    """The id of the question, which samples of it and metrics of several things in an answer share."""
+    id = record.id.rpartition("#")[0] if record.metric.startswith("each_") else record.id
+    return id.removesuffix(f"~{record.sample}") if record.sample else id
 
 
 def write_records(path: Path | str, records: Iterable[Record]) -> None:

@@ -9,6 +9,9 @@ examples: own             each question has its own; ``same``: all have the same
 thoughts: asked           it may think aloud; what it concludes is scored
 turns: own                of several turns it gives all answers itself, not only the last
 max_new_tokens: 64
+samples: 10               answers to each question, drawn at
+temperature: 0.8
+figures: [pass@1, pass@10]
 
 asked = Suite.load("reading.yaml").questions()        {0: [...], 5: [...]}
 """
@@ -18,11 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunesmith import document
+from tunesmith.ask.respondent import Draw
 from tunesmith.data import load_tasks, read
 from tunesmith.data.files import files_in
 from tunesmith.data.preview import order
@@ -32,6 +36,7 @@ from tunesmith.data.template import Template, Unrenderable, render
 from tunesmith.errors import EvalError
 from tunesmith.evals.ask import How
 from tunesmith.evals.metrics import METRICS
+from tunesmith.evals.together import FIGURES, tries_of
 from tunesmith.types import Conversation, Example, Message, SetAside
 
 Row = TypeVar("Row", Example, Conversation)
@@ -75,7 +80,14 @@ class Suite(BaseModel):
     rank: bool = Field(True, description="Whether it is also seen which option is likeliest.")
     unasked: bool = Field(False, description="Whether it is seen how likely options are without a question (PMI).")
     max_new_tokens: int = Field(64, ge=1, description="Longest answer.")
-    seed: int = Field(0, description="Which rows and examples are drawn.")
+    samples: int = Field(1, ge=1, le=10_000, description="Answers to each question; above 1 with a temperature.")
+    temperature: float = Field(0.0, ge=0, le=100, allow_inf_nan=False, description="0: the likeliest token each time.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw from the likeliest tokens that make up this share.")
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(default=[], description="Texts that end an answer.")
+    figures: list[str] = Field(
+        default=[], description=f"Figures of many answers together: {', '.join(FIGURES)}, pass@K for any K."
+    )
+    seed: int = Field(0, ge=0, lt=1 << 63, description="Which rows and examples are drawn, and what is sampled.")
 
     @classmethod
     def load(cls, path: Path | str) -> Suite:
@@ -83,6 +95,14 @@ class Suite(BaseModel):
         path, suite = Path(path), document.load(cls, path, "a suite")
         if not suite.tasks and not suite.text:
             raise EvalError(f"{path} names neither `tasks` nor `text`, so it asks nothing.")
+        if suite.samples > 1 and not suite.temperature:
+            raise EvalError(
+                f"{path}: `samples: {suite.samples}` at temperature 0 would be the same answer each time. Set "
+                "`temperature`, 0.8 for example."
+            )
+        for name in suite.figures:
+            if (k := tries_of(name)) and k > suite.samples:
+                raise EvalError(f"{path}: {name} needs {k} answers to each question. Set `samples: {k}` or more.")
         places = {"tasks": suite.tasks, "text": suite.text}
         return suite.model_copy(update={key: [_place(path.parent, t) for t in of] for key, of in places.items()})
 
@@ -95,6 +115,8 @@ class Suite(BaseModel):
             unasked=self.unasked,
             own=self.turns == "own",
             thoughts=self.thoughts is not None,
+            draw=Draw(self.temperature, self.top_p, self.seed, tuple(self.stop)),
+            samples=self.samples,
         )
 
     def questions(self, load: Callable[[Sequence[str]], list[Task]] | None = None) -> Asked:

@@ -69,14 +69,28 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
+    numbers: tuple[int, ...] = ()
+    """Of each prompt the number that, with the seed, decides what is drawn for it; left out, its place in the list."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        # Written so that NaN, which is in no order with any number, is refused too.
+        if not (0 <= self.temperature < float("inf") and 0 < self.top_p <= 1):
             raise EvalError(
-                f"temperature={self.temperature}, top_p={self.top_p}: wanted temperature >= 0 and 0 < top_p <= 1."
+                f"temperature={self.temperature}, top_p={self.top_p}: wanted a finite temperature >= 0 and "
+                "0 < top_p <= 1."
             )
+        if 0 < self.temperature < _COLDEST:
+            raise EvalError(
+                f"temperature={self.temperature}: too near 0 to divide by; wanted {_COLDEST} or more, or 0 for the "
+                "likeliest token each time."
+            )
+        for number in (self.seed, *self.numbers):
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 64:
+                raise EvalError(f"seed={number!r}: wanted a whole number from 0 to 2^64 - 1.")
 
 
+_COLDEST = 1e-4
+"""Logits over a smaller temperature leave what float32 can tell apart."""
 GREEDY = Sampling(temperature=0.0)
 
 
@@ -340,7 +354,8 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling) -> Tensor:
 
 
 def _chance(sampling: Sampling, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[sampling.seed, number]))
+    number = sampling.numbers[number] if sampling.numbers else number
+    return np.random.Generator(np.random.Philox(key=np.array([sampling.seed, number], np.uint64)))
 
 
 # -- one model, one batch ----------------------------------------------------------------------------------------------

@@ -23,11 +23,11 @@ from tunesmith.types import Conversation, Level
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from tunesmith.ask.respondent import Local
     from tunesmith.chat import ChatFormat
     from tunesmith.evals.ask import Trace
     from tunesmith.evals.levels import Trained
     from tunesmith.evals.records import Record
-    from tunesmith.evals.respondent import Local
     from tunesmith.evals.suite import Asked, Suite
 
 NEW: tuple[Level, ...] = ("task", "cluster")
@@ -54,7 +54,7 @@ class Evaluate(Stage):
         default_factory=list, description="Suites to ask besides; how new their questions are is told by the build."
     )
 
-    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals", "models", "chat", "data", "document.py")
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "ask", "evals", "models", "chat", "data", "document.py")
 
     def files(self) -> list[Path]:
         from tunesmith.data.files import files_in
@@ -103,8 +103,8 @@ class Evaluate(Stage):
 
     def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""
+        from tunesmith.ask.respondent import Local
         from tunesmith.evals.ask import How, ask
-        from tunesmith.evals.respondent import Local
 
         model = open_model(job.inputs[stage])
         found: list[Record] = []
@@ -132,8 +132,8 @@ class _Asking:
     traces: list[Trace] = field(default_factory=list)
 
     def ask(self, name: str, model: PreTrainedModel) -> None:
+        from tunesmith.ask.respondent import Local
         from tunesmith.evals.ask import How, ask, ask_text
-        from tunesmith.evals.respondent import Local
         from tunesmith.models.vocabulary import extend
 
         job, stage = self.job, self.stage

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from tunesmith.errors import EvalError
+from tunesmith.errors import EvalError, UnknownName
 from tunesmith.evals.records import ANSWERS
 from tunesmith.stages import rows, training
 from tunesmith.stages.evaluate import Evaluate
@@ -22,7 +22,9 @@ from tunesmith.stages.stage import KINDS, From, Job, Stage
 
 if TYPE_CHECKING:
     from tunesmith.evals.mask import Drawn
+    from tunesmith.evals.records import Record
     from tunesmith.evals.report import LossCurve, MixtureRow
+    from tunesmith.evals.together import Figure
 
 
 @KINDS.add("report")
@@ -33,7 +35,25 @@ class Report(Stage):
     scores: Annotated[str, From(("eval",))] = Field(description="The eval stage.")
     title: str = Field(default="How far does it generalise?", description="The headline of the page.")
 
+    figures: list[str] = Field(
+        default_factory=list,
+        description="Figures of many answers together: f1, calibration, brier, bleu, chrf. Those of suites come by "
+        "themselves.",
+    )
+
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "evals")
+
+    @field_validator("figures")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        from tunesmith.evals.together import tries_of
+
+        for name in names:
+            try:
+                tries_of(name)
+            except UnknownName as error:
+                raise ValueError(str(error)) from None
+        return names
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.split import SplitProof
@@ -46,10 +66,12 @@ class Report(Stage):
         assert isinstance(asked, Evaluate)
         if not asked.base:
             raise EvalError(f"The report compares a model with its base; {self.scores!r} names no `base`.")
+        records = read_records(job.inputs[self.scores] / ANSWERS)
         proof = f"{self.data}/proof.instruction.json"
         data = ReportData(
             title=self.title,
-            records=read_records(job.inputs[self.scores] / ANSWERS),
+            records=records,
+            together=self._together(asked, records),
             ablation={format: format for format in asked.ablation},
             losses=_losses(job),
             masks=_masks(job, asked, build),
@@ -64,6 +86,17 @@ class Report(Stage):
         for file in (page, job.out / "report.json", job.out / "answers.html"):
             shutil.copyfile(file, job.out.parent / file.name)
         return {"page": str(page), "answers": len(data.records)}
+
+    def _together(self, asked: Evaluate, records: Sequence[Record]) -> list[Figure]:
+        """The figures that this stage asks for, of all answers, and those that suites ask for, of theirs."""
+        from tunesmith.evals.suite import Suite
+        from tunesmith.evals.together import figures_of
+
+        suites = [Suite.load(path) for path in asked.suites]
+        found = figures_of(records, self.figures)
+        for suite in suites:
+            found += figures_of([record for record in records if record.format == suite.suite], suite.figures)
+        return list(dict.fromkeys(found))
 
 
 def _recipe(job: Job) -> str:

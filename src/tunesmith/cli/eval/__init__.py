@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tunesmith.cli.eval import ask, diff, harness, judge, page, run
+from tunesmith.cli.eval import ask, diff, figures, harness, judge, page, run
 
 
 class _RunByDefault(TyperGroup):
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command(name="run")(run.evaluate)
 app.command(name="ask")(ask.ask)
 app.command(name="diff")(diff.diff)
+app.command(name="figures")(figures.figures)
 app.command(name="page")(page.page)
 app.command(name="judge")(judge.judge)
 app.command(name="harness")(harness.harness)

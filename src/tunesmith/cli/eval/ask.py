@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from tunesmith.errors import EvalError, nearest
+from tunesmith.cli.eval.figures import table_of
+from tunesmith.errors import EvalError, counted, nearest
 
 if TYPE_CHECKING:
+    from tunesmith.evals.ask import Failure
     from tunesmith.evals.standing import Line
     from tunesmith.evals.stats import Interval
     from tunesmith.evals.style import Style
@@ -47,6 +50,8 @@ def ask(
     price: Annotated[
         str, typer.Option(help="Of a million tokens read and written, to see what a server costs.", metavar="IN/OUT")
     ] = "",
+    at_once: Annotated[int, typer.Option(help="Requests that a server gets at once.", min=1, max=4096)] = 32,
+    timeout: Annotated[float, typer.Option(help="Seconds that a server may take for a question.", min=1)] = 600.0,
 ) -> None:
     """Ask models the same questions, count, and compare each with the first.
 
@@ -57,8 +62,8 @@ def ask(
         tunesmith eval ask reading.yaml http://localhost:8000/v1#qwen#tokenizer=models/qwen
         tunesmith eval diff runs/compared#Qwen3-0.6B runs/compared#my
     """
-    from tunesmith.cli.respondents import name_of, opened
-    from tunesmith.evals.cache import Cache
+    from tunesmith.ask.cache import Cache
+    from tunesmith.cli.respondents import check_apart, is_server, name_of, opened
     from tunesmith.evals.evaluation import Model, evaluate
     from tunesmith.evals.suite import Suite
     from tunesmith.stages.build import load_tasks_of
@@ -72,11 +77,14 @@ def ask(
     console = Console()
     cache = Cache(out / "answers.sqlite")
     used: list[str] = []
+    how: dict[str, Any] = {"chat": chat, "alone": alone, "again": again, "at_once": at_once, "timeout": timeout}
+    servers = {place: opened(place, cache, **how) for place in models if is_server(place)}
+    check_apart(list(servers.values()))
 
     def each() -> Iterator[Model]:
         """One after the other, so that one model at a time is in memory."""
         for place in models:
-            one = opened(place, cache, chat=chat, alone=alone, again=again)
+            one = servers.get(place) or opened(place, cache, **how)
             if orders.how.rank and not one.who.ranks:
                 console.print(f"[dim]{one.name}: options are not ranked; #tokenizer=FOLDER would do it[/]")
             if one.note:
@@ -103,8 +111,12 @@ def ask(
     if found.set_aside:
         console.print(f"[dim]{len(found.set_aside):,} rows set aside, {found.set_aside[0].reason} for one[/]")
     for line in filter(None, used):
-        console.print(f"[dim]{line}[/]", highlight=False)
+        console.print(f"[dim]{escape(line)}[/]", highlight=False)
+    for line in _failed(found.failures):
+        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
     console.print(_table(found.lines, names))
+    if found.together:
+        console.print(table_of(found.together))
     for name in names:
         said = (
             f"{len(found.leaks[name]):,} questions leak" if name in found.leaks else "its training rows are not known"
@@ -114,6 +126,18 @@ def ask(
         console.print("\nForm and knowledge, of 100 answers:")
         console.print(_styles(found.styles))
     console.print(f"Question by question: {out / 'answers.html'}", highlight=False)
+
+
+def _failed(failures: Sequence[Failure]) -> list[str]:
+    """What each model did not get to answer, and why, in a line."""
+    by: dict[str, list[Failure]] = {}
+    for one in failures:
+        by.setdefault(one.model, []).append(one)
+    return [
+        f"{name}: {counted(len(many), 'question')} failed, {many[0].id} for one: {many[0].reason}. "
+        "No figure counts them; the same command asks them again"
+        for name, many in by.items()
+    ]
 
 
 def _named(text: str, names: Sequence[str]) -> tuple[str, str]:

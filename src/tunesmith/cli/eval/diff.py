@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tunesmith import screen
+from tunesmith.ask.safe import printable
 from tunesmith.errors import EvalError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _show(console: Console, change: Change, limit: int) -> None:
 
 
 def _short(text: str, most: int = 200) -> str:
-    text = " ".join(text.split())
+    text = " ".join(printable(text).split())
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

@@ -28,8 +28,8 @@ def judge(
         tunesmith eval judge runs/my runs/my#base --by http://localhost:8000/v1#judge
         tunesmith eval judge runs/asked#a runs/asked#b runs/asked#c --by runs/judge
     """
+    from tunesmith.ask.cache import Cache
     from tunesmith.cli.respondents import opened
-    from tunesmith.evals.cache import Cache
     from tunesmith.evals.changes import answers_of
     from tunesmith.evals.judge import judge as judge_all
     from tunesmith.evals.judge import matches_of
@@ -56,5 +56,7 @@ def judge(
         f"{found.asked} verdicts could not be read and count as no preference.",
         highlight=False,
     )
+    if found.failed:
+        console.print(f"{len(found.failed):,} matches failed and are not counted; the same command asks again.")
     if used := one.used():
         console.print(f"[dim]{used}[/]")

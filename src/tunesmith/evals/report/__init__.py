@@ -4,7 +4,7 @@ In goes a ``ReportData`` of plain values; whatever a run does not have is left o
 section. Out come, in one folder:
 
     report.html    one file with everything in it: no script is needed, nothing is loaded
-    report.json    {"results": [Score ...], "run": {...}}
+    report.json    {"results": [Score ...], "together": [Figure ...], "run": {...}}
 
 The page draws its conclusions from the figures alone: it says "apart" only where intervals are apart.
 """
@@ -58,7 +58,11 @@ def report_json(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str
         }
         for c in comparisons
     ]
-    return {"results": [asdict(score) for score in scores(data.records)], "run": {**data.run, "paired": paired}}
+    return {
+        "results": [asdict(score) for score in scores(data.records)],
+        "together": [asdict(figure) for figure in data.together],
+        "run": {**data.run, "paired": paired},
+    }
 
 
 def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
@@ -79,6 +83,7 @@ def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
         "losses": [making.loss(c) for c in data.losses if c.steps],
         "tasks": answers.tasks(data),
         "results": [answers.result(s) for s in scores(data.records)],
+        "together": [answers.together(figure) for figure in data.together],
         "run": making.run(data.run),
         "base": data.base,
         "tuned": data.tuned,

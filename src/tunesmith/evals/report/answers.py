@@ -10,6 +10,7 @@ from tunesmith.evals.audited import split
 from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
 from tunesmith.evals.report.data import ReportData
 from tunesmith.evals.stats import Interval
+from tunesmith.evals.together import Figure
 from tunesmith.pages import plot
 from tunesmith.pages.plot import Bar, Mark, percent
 from tunesmith.types import LEVELS, Score
@@ -319,6 +320,22 @@ def result(score: Score) -> dict[str, str]:
         "value": percent(score.value),
         "range": f"{percent(score.low)} – {percent(score.high)}",
         "n": str(score.n),
+    }
+
+
+def together(figure: Figure) -> dict[str, str]:
+    scale = 1 / figure.most
+    return {
+        "name": figure.name,
+        "task": figure.task or "all tasks",
+        "model": figure.model,
+        "level": LEVEL_NAMES.get(figure.level, (figure.level, ""))[0],
+        "format": figure.format,
+        "shots": str(figure.shots),
+        "metric": figure.metric,
+        "value": percent(scale * figure.value),
+        "range": f"{percent(scale * figure.low)} – {percent(scale * figure.high)}",
+        "n": str(figure.n),
     }
 
 

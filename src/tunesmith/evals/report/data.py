@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.evals.mask import Drawn
 from tunesmith.evals.records import Record
+from tunesmith.evals.together import Figure
 
 if TYPE_CHECKING:
     from tunesmith.data.split import SplitProof
@@ -98,5 +99,7 @@ class ReportData:
     """As ``run.json`` of a recipe's run has it: machine, stages, settings, the recipe's text."""
     answers: str = ""
     """Where the page of all answers is, from this one."""
+    together: Sequence[Figure] = ()
+    """Figures of many answers together, such as pass@k and BLEU."""
     samples: int = 8
     """Sample answers of each level."""

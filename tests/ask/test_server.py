@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tests.fake_server import serving
 from tests.models.test_generate import sharp
+from tunesmith.ask.cache import Cache
+from tunesmith.ask.respondent import Failed, Local, Said
+from tunesmith.ask.server import Server, parts
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
-from tunesmith.evals.ask import How, ask
-from tunesmith.evals.cache import Cache
-from tunesmith.evals.respondent import Local, Said
-from tunesmith.evals.server import Server, parts
+from tunesmith.evals.ask import Failure, How, ask
 from tunesmith.models.load import load_model
 from tunesmith.types import Conversation, Message
 
@@ -73,9 +73,9 @@ def test_what_passes_is_tried_again(fmt: ChatFormat) -> None:
 
     waits: list[float] = []
 
-    def wait(seconds: float) -> None:
+    async def wait(seconds: float) -> None:
         waits.append(seconds)
-        time.sleep(min(seconds, 0.05))
+        await asyncio.sleep(min(seconds, 0.05))
 
     with serving(None, fmt, fault=fault) as (url, _):
         who = Server(url, wait=wait)
@@ -88,20 +88,38 @@ def test_what_passes_is_tried_again(fmt: ChatFormat) -> None:
 
 def test_who_never_answers_ends_it(fmt: ChatFormat) -> None:
     with serving(None, fmt, fault=lambda path, _: (500, {}, {}) if "chat" in path else None) as (url, behind):
-        with pytest.raises(EvalError, match="failed 3 times for the same question; at last: 500"):
-            Server(url, tries=3, wait=lambda _: None).say(BARE[:1], limit=5)
+        said = Server(url, tries=3, wait=lambda _: asyncio.sleep(0)).say(BARE[:1], limit=5)
+        assert said == [Failed("failed 3 times, at last: 500 {}")]
         assert len(behind.asked) == 1 + 3
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(401, "401 bad key Set the key in OPENAI_API_KEY"), (404, "404 bad key"), (400, "refuses 12 of 12")],
+    [
+        (401, "401 bad key Set the key in OPENAI_API_KEY"),
+        (404, "404 bad key"),
+        (400, "m failed at 12 of 12 .*: 400 bad"),
+    ],
 )
 def test_what_fails_for_good_is_not_tried_again(fmt: ChatFormat, status: int, said: str) -> None:
     with serving(None, fmt, fault=lambda p, _: (status, {}, {"error": "bad key"}) if "chat" in p else None) as (url, b):
         with pytest.raises(EvalError, match=said):
-            Server(url).say(BARE, limit=5)
+            ask(Server(url), {"asked": QUESTIONS}, name="m", how=How(max_new_tokens=5), failures=[])
         assert len(b.asked) <= 1 + len(BARE)
+
+
+def test_a_failure_is_told_by_its_row_and_in_no_record(fmt: ChatFormat) -> None:
+    def fault(path: str, body: dict[str, Any]) -> Any:
+        return (400, {}, {"error": "too long for me"}) if "number 7" in str(body) else None
+
+    with serving(None, fmt, fault=fault) as (url, _):
+        failures: list[Failure] = []
+        how = How(max_new_tokens=5)
+        records = ask(Server(url), {"asked": QUESTIONS}, name="m", how=how, failures=failures)
+        assert [r.id for r in records] == [q.id for q in QUESTIONS if q.id != "q7"]
+        assert failures == [Failure("m", "asked", 0, "q7", "400 too long for me")]
+        with pytest.raises(EvalError, match=r"m failed at 1 of 12 questions: 400 too long for me \(q7\)"):
+            ask(Server(url), {"asked": QUESTIONS}, name="m", how=how)
 
 
 def test_one_refused_question_is_told_and_the_others_are_kept(fmt: ChatFormat, tmp_path: Path) -> None:
@@ -114,8 +132,8 @@ def test_one_refused_question_is_told_and_the_others_are_kept(fmt: ChatFormat, t
 
     with serving(None, fmt, fault=fault) as (url, behind):
         cache = Cache(tmp_path / "answers.sqlite")
-        with pytest.raises(EvalError, match=r"refuses 1 of 12 questions: 400 too long for me. The answers .* are kept"):
-            Server(url, cache=cache).say(BARE, limit=5)
+        said = Server(url, cache=cache).say(BARE, limit=5)
+        assert said == [Failed("400 too long for me") if i == 7 else Said("said", True) for i in range(12)]
         bad, before = False, len(behind.asked)
         who = Server(url, cache=cache)
         assert len(who.say(BARE, limit=5)) == 12
@@ -150,21 +168,8 @@ def test_names(fmt: ChatFormat) -> None:
         Server(url)
     with pytest.raises(EvalError, match="is no address"):
         Server("localhost:8000")
-    assert list(parts("http://h/v1#a/b#tokenizer=c")) == ["http://h/v1", "a/b", "c"]
-    assert list(parts("http://h/v1#tokenizer=c")) == ["http://h/v1", "", "c"]
-
-
-def test_a_final_error_ends_the_pauses_of_all_others(fmt: ChatFormat) -> None:
-    def fault(path: str, body: dict[str, Any]) -> Any:
-        if "number 0" in str(body):
-            time.sleep(0.3)
-            return 401, {}, {"error": "bad key"}
-        return (503, {"Retry-After": "120"}, {}) if "chat" in path else None
-
-    began = time.monotonic()
-    with serving(None, fmt, fault=fault) as (url, _), pytest.raises(EvalError, match="401 bad key"):
-        Server(url).say(BARE, limit=5)
-    assert time.monotonic() - began < 20
+    assert list(parts("http://h/v1#a/b#tokenizer=c")) == ["http://h/v1", "a/b", "c", ""]
+    assert list(parts("http://h/v1#tokenizer=c#answers=d")) == ["http://h/v1", "", "c", "d"]
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -177,10 +182,11 @@ def test_a_server_without_a_list_of_models_needs_a_name(fmt: ChatFormat, status:
 
 def test_a_server_that_cannot_rank_is_told(fmt: ChatFormat, model: PreTrainedModel) -> None:
     def fault(path: str, body: dict[str, Any]) -> Any:
-        return (200, {}, {"choices": [{"text": "x"}] * 3}) if body.get("echo") else None
+        return (200, {}, {"choices": [{"text": "x", "index": i} for i in range(3)]}) if body.get("echo") else None
 
-    with serving(model, fmt, fault=fault) as (url, _), pytest.raises(EvalError, match="so it cannot rank options"):
-        Server(url, fmt=fmt).likely([Conversation(q.prompt, options=q.options) for q in QUESTIONS])
+    with serving(model, fmt, fault=fault) as (url, _):
+        (said,) = Server(url, fmt=fmt).likely([Conversation(QUESTIONS[0].prompt, options=QUESTIONS[0].options)])
+        assert isinstance(said, Failed) and "options cannot be ranked" in said.reason
 
 
 def test_tools_and_prices(fmt: ChatFormat) -> None:

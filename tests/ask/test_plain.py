@@ -6,8 +6,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from tests.models.test_generate import sharp
-from tunesmith.evals.plain import Plain
-from tunesmith.evals.respondent import Local
+from tunesmith.ask.plain import Plain
+from tunesmith.ask.respondent import Local
 from tunesmith.models.load import load_model
 from tunesmith.types import Conversation, Message
 

@@ -11,11 +11,13 @@ import torch
 from transformers import PreTrainedModel
 
 from tests.models.test_generate import MODELS, STOPS, sharp, some_prompts
+from tunesmith.ask import cache as caching
+from tunesmith.ask.cache import Answers, Cache
+from tunesmith.ask.respondent import Draw, Local
 from tunesmith.errors import EvalError
-from tunesmith.evals import cache as caching
-from tunesmith.evals.cache import Answers, Cache
 from tunesmith.models import generate as generation
 from tunesmith.models.load import load_model
+from tunesmith.types import Conversation, Message
 
 PROMPTS = some_prompts(12)[:12]
 OPTIONS = [[np.array([1, i], np.int32), np.array([2], np.int32)] for i in range(len(PROMPTS))]
@@ -147,9 +149,73 @@ def test_what_was_answered_before_a_crash_is_kept(folder: Path, monkeypatch: pyt
     assert said == real(model, twice, stop_ids=STOPS, max_new_tokens=5)
 
 
-def test_long_work_is_saved_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching, "_SECONDS", -1.0)
+def test_what_is_kept_is_in_the_file_at_once(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "answers.sqlite")
-    with cache.saving() as keep:
-        keep(b"a", 1)
-        assert Cache(tmp_path / "answers.sqlite").get([b"a"]) == {b"a": 1}
+    cache.keep(b"a", 1)
+    assert Cache(tmp_path / "answers.sqlite").get([b"a"]) == {b"a": 1}
+
+
+def test_what_is_drawn_is_kept_sample_by_sample(folder: Path) -> None:
+    fmt = Fixed()
+    asked = [QUESTION] * 6
+
+    def who(file: str) -> tuple[Local, Answers]:
+        model, answers = opened(folder, file)
+        return Local(model, fmt, known=answers), answers
+
+    draw = Draw(1.0, seed=7)
+    first, answers = who("a.sqlite")
+    said = first.say(asked, limit=8, draw=draw)
+    assert len({one.ids for one in said}) > 2 and answers.asked == 6
+    again, answers = who("a.sqlite")
+    more = again.say([OTHER, *asked, QUESTION], limit=8, draw=draw)
+    assert more[1:7] == said and (answers.known, answers.asked) == (6, 2)
+    without = Local(opened(folder)[0], fmt).say([OTHER, *asked, QUESTION], limit=8, draw=draw)
+    assert without == more, "the n-th answer to a question is the same, whatever else is asked"
+    assert first.say(asked, limit=8, draw=Draw(1.0, seed=8)) != said
+    assert len(set(first.say(asked, limit=8))) == 1
+
+
+def test_a_local_answer_ends_at_a_stop_text_and_tells_its_log_probabilities(folder: Path) -> None:
+    model, answers = opened(folder)
+    who = Local(model, Fixed(), known=answers)
+    (whole,) = who.say([QUESTION], limit=8, draw=Draw(logprobs=True))
+    assert len(whole.logprobs) == len(whole.ids) > 3 and max(whole.logprobs) < 0
+    prompt = Fixed().prompt(QUESTION)
+    each = [
+        float(generation.rank_options(model, [np.r_[prompt, whole.ids[:n]]], [[[whole.ids[n]]]])[0][0])
+        for n in range(len(whole.ids))
+    ]
+    assert whole.logprobs == pytest.approx(each, abs=1e-4)
+    third = f" {whole.ids[2]} "
+    (cut,) = who.say([QUESTION], limit=8, draw=Draw(stop=(third,)))
+    assert cut.text == whole.text[: whole.text.index(third)] and cut.finished and len(cut.ids) < len(whole.ids)
+
+
+@pytest.mark.parametrize("value", ["", "{", "7", "[1, 2]", '[["a"], true]', "null", '{"a": 1}'])
+def test_a_damaged_answer_is_not_known(folder: Path, value: str) -> None:
+    import sqlite3
+
+    first = opened(folder)[1].generate(PROMPTS, stop_ids=STOPS, max_new_tokens=5)
+    file = sqlite3.connect(folder.parent / "answers.sqlite")
+    file.execute("UPDATE answers SET value = ? WHERE key = (SELECT min(key) FROM answers)", (value,))
+    file.commit()
+    file.close()
+    _, answers = opened(folder)
+    assert answers.generate(PROMPTS, stop_ids=STOPS, max_new_tokens=5) == first
+    assert answers.known == len(PROMPTS) - 1
+
+
+class Fixed:
+    """A format that writes ids as numbers."""
+
+    stop_ids = STOPS
+
+    def prompt(self, messages: Conversation) -> Any:
+        return np.array([len(messages.messages[0].content), 5, 9], np.int32)
+
+    def decode(self, ids: Any) -> str:
+        return " " + " ".join(map(str, ids)) + " "
+
+
+QUESTION, OTHER = (Conversation((Message("user", text),), id=text) for text in ("one question", "another one"))
