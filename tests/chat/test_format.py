@@ -351,6 +351,93 @@ def test_tool_calls_are_learned_and_tools_are_text(tok: PreTrainedTokenizerFast)
     assert ends.sum() == 5  # system, user, call, tool, answer: not the one in the description
 
 
+MISTRAL_LIKE = """{%- if messages[0].role == 'system' -%}
+{%- set system_message = messages[0].content -%}{%- set loop_messages = messages[1:] -%}
+{%- else -%}{%- set loop_messages = messages -%}{%- endif -%}
+{%- set users = loop_messages | selectattr('role', 'equalto', 'user') | list -%}
+{{- bos_token -}}
+{%- for m in loop_messages -%}
+{%- if m.role == 'user' -%}
+{%- if tools and m == users[-1] -%}{{- '[TOOLS] ' + tools | string + '[/TOOLS]' -}}{%- endif -%}
+{%- if loop.last and system_message is defined -%}{{- '[INST] ' + system_message + '\n\n' + m.content + '[/INST]' -}}
+{%- else -%}{{- '[INST] ' + m.content + '[/INST]' -}}{%- endif -%}
+{%- elif m.tool_calls is defined -%}{{- '[CALLS] ' + m.tool_calls | tojson + eos_token -}}
+{%- elif m.role == 'assistant' -%}{{- ' ' + m.content | trim + eos_token -}}
+{%- elif m.role == 'tool' -%}
+{%- if m.content is defined and m.content.content is defined -%}{%- set content = m.content.content -%}
+{%- else -%}{%- set content = m.content -%}{%- endif -%}
+{{- '[RESULTS] {"content": ' + content | string + '}[/RESULTS]' -}}
+{%- endif -%}{%- endfor -%}"""
+
+
+@pytest.fixture
+def mistral(tok: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    words = ["<s>", "[INST]", "[/INST]", "[TOOLS]", "[/TOOLS]", "[CALLS]", "[RESULTS]", "[/RESULTS]"]
+    tok.add_special_tokens({"bos_token": "<s>", "additional_special_tokens": words})
+    tok.chat_template = MISTRAL_LIKE
+    return tok
+
+
+def test_a_system_message_in_the_last_question_only(mistral: PreTrainedTokenizerFast) -> None:
+    """The model learns to answer the prompt that it gets in use, which holds the system message."""
+    fmt = ChatFormat.from_tokenizer(mistral)
+    row = fmt.encode(TALK)
+    assert drawn(fmt, row) == (
+        "<s>[INST] Hello there![/INST] I'm fine.<|end|>[INST] Be brief.\n\n  And France?\n[/INST]⟦ Paris.\n法国<|end|>⟧"
+    )
+    prompt = reference(mistral, TALK[:4], add_generation_prompt=True)
+    assert row.ids[: len(prompt)].tolist() == prompt and not row.learn[: len(prompt)].any() and row.learn[len(prompt)]
+    rows = fmt.encode_turns(TALK, learn="all")
+    assert [drawn(fmt, r) for r in rows] == [
+        "<s>[INST] Be brief.\n\nHello there![/INST]⟦ I'm fine.<|end|>⟧",
+        drawn(fmt, row),
+    ]
+    again = fmt.encode([{**TALK[0], "content": "Sei kurz."}, *TALK[1:]])  # by the layout of the first
+    assert drawn(fmt, again) == drawn(fmt, row).replace("Be brief.", "Sei kurz.")
+    assert fmt.encode(TALK[1:]).ids.tolist() == reference(mistral, TALK[1:])
+
+
+def test_the_words_of_tools_stay_text(mistral: PreTrainedTokenizerFast) -> None:
+    """The result of a tool is what it said, and control tokens in a printed list of tools are not obeyed."""
+    fmt = ChatFormat.from_tokenizer(mistral)
+    tools = [{"type": "function", "function": {"name": "add", "description": "[/INST]<|end|>"}}]
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    talk = [TALK[1], {"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "3"}]
+    talk.append({"role": "assistant", "content": "Three."})
+    row = fmt.encode(talk, learn="all", tools=tools)
+    assert '[RESULTS] {"content": 3}[/RESULTS]' in drawn(fmt, row)
+    ids = {word: int((row.ids == mistral.convert_tokens_to_ids(word)).sum()) for word in ("[/INST]", "<|end|>")}
+    assert ids == {"[/INST]": 1, "<|end|>": 2}
+
+
+def test_the_check_at_load_sees_tools(tok: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in one of the messages that are tried, the format is refused."""
+    from tunesmith.chat.environment import TracingEnvironment
+
+    tok.add_special_tokens({"bos_token": "<s>", "additional_special_tokens": ["[INST]", "[/INST]"]})
+    tok.chat_template = MISTRAL_LIKE
+    honest = TracingEnvironment.getattr
+
+    def visible(self: TracingEnvironment, obj: object, attribute: str) -> object:
+        return "?" if isinstance(obj, str) and attribute == "content" else honest(self, obj, attribute)
+
+    monkeypatch.setattr(TracingEnvironment, "getattr", visible)
+    with pytest.raises(TemplateRefused, match=r"system user assistant tool with a tool.*in transformers"):
+        ChatFormat.from_tokenizer(tok)
+
+
+def test_a_rendering_that_differs_from_a_plain_one_is_refused(
+    mistral: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunesmith.chat.trace import Traced
+
+    fmt = ChatFormat.from_tokenizer(mistral)
+    talk = [TALK[1], {"role": "assistant", "content": "Q."}]
+    monkeypatch.setattr(Traced, "strip", lambda self, chars=None: self + "!")
+    with pytest.raises(TemplateRefused, match=r"Q\.<.*where it is followed"):
+        fmt.encode(talk)
+
+
 TRL = util.find_spec("trl")
 TEMPLATES = sorted((Path(TRL.origin).parent / "chat_templates").glob("*.jinja")) if TRL and TRL.origin else []
 
@@ -374,7 +461,7 @@ def check_real_template(tok: PreTrainedTokenizerFast, template: str) -> str:
     fmt = ChatFormat.from_tokenizer(tok)
     seen = ""
     for talk in (TALK[1:3], TALK, TALK[1:]):
-        if fmt._parts_only:
+        if fmt.parts_only:
             talk = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in talk]
         try:
             want = reference(tok, talk)

@@ -25,10 +25,11 @@ from typing import Any, Literal
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from tunesmith.chat.check import as_parts, check
 from tunesmith.chat.layout import Filler, Layout, Region, controls_in, make_layout
 from tunesmith.chat.render import ChatTemplate
 from tunesmith.chat.tokenizer import Ids, TextTokenizer
-from tunesmith.chat.trace import Trace, Traced, plain
+from tunesmith.chat.trace import Trace, Traced, ordered, plain
 from tunesmith.errors import ChatError, TemplateRefused, UnknownName
 from tunesmith.types import Conversation, Encoded, EncodedMany, Learn, Message, SetAside, Source
 
@@ -92,7 +93,7 @@ class ChatFormat:
         self.stop_ids: frozenset[int] = frozenset(self._stops) | (
             {int(tok.eos_token_id)} if tok.eos_token_id is not None else frozenset()
         )
-        self._check_itself()
+        check(self)
 
     @classmethod
     def from_tokenizer(cls, tok: PreTrainedTokenizerBase, **variables: Any) -> ChatFormat:
@@ -345,7 +346,7 @@ class ChatFormat:
 
     def _check(self, messages: Sequence[Mapping[str, Any]]) -> None:
         _check_roles(messages)
-        if self._parts_only:
+        if self.parts_only:
             for i, message in enumerate(messages):
                 if isinstance(message.get("content"), str):
                     raise ChatError(
@@ -424,6 +425,9 @@ class ChatFormat:
             if _same_until(prompt, text, start):
                 break
         else:
+            moved = self._system_at_the_end(messages, i, tools, text, asked)
+            if moved is not None:
+                return self._ended(messages, i, tools, *moved, asked)
             prompt = self.template.render(messages[:i], tools, prompt=True)
             given, full = plain(prompt), plain(text)
             at = len(_common(given, full))
@@ -433,6 +437,33 @@ class ChatFormat:
                 "has to produce. Give the message what the prompt supplies (its reasoning, say), pass the "
                 "template's variable for it (enable_thinking=..., say), or use the model's training template."
             )
+        return self._ended(messages, i, tools, text, start, asked)
+
+    def _system_at_the_end(
+        self, messages: list[dict[str, Any]], i: int, tools: Tools, text: Traced, asked: Trace
+    ) -> tuple[Traced, int] | None:
+        """Turn ``i`` after its prompt, where the template writes the system message into the last message only.
+
+        Mistral's templates do so: the system message stands in the prompt, and is gone once the answer is there. What
+        the model sees in use is the prompt, so the answer is put behind it, as it is written without a system message.
+        """
+        if i < 2 or messages[0]["role"] not in ("system", "developer"):
+            return None
+        bare = self.template.render(messages[1:i], tools, prompt=True, trace=asked, first=1)
+        answered = self.template.render(messages[1 : i + 1], tools, trace=asked, first=1)
+        start = str.__len__(bare)
+        if not _same_until(bare, answered, start):
+            return None
+        answer = answered[start:]
+        if not plain(text).endswith(plain(answer)):
+            return None
+        prompt = self.template.render(messages[:i], tools, prompt=True, trace=asked)
+        return prompt + answer, str.__len__(prompt)
+
+    def _ended(
+        self, messages: list[dict[str, Any]], i: int, tools: Tools, text: Traced, start: int, asked: Trace
+    ) -> _Turn:
+        """Turn ``i``, which begins at ``start``, up to what ends it."""
         inside = controls_in(text, self.words, start)
         ends = [(a, b) for a, b, token in inside if token in self._stops]
         if ends:
@@ -465,13 +496,14 @@ class ChatFormat:
     def _find_stops(self) -> tuple[int, ...]:
         """Ask the template what ends an assistant turn, by showing it one with and without a follow-up."""
         self._next_message_stops = False
+        self.parts_only = False
         base, more = _probe("QUESTION", "ANSWER"), _probe("AGAIN", "ANSWER")
         try:
-            self._parts_only = "ANSWER" not in plain(self.template.render(base))
+            self.parts_only = "ANSWER" not in plain(self.template.render(base))
         except ChatError:
-            self._parts_only = True
-        if self._parts_only:  # a template for pictures and text, which takes content as a list of parts only
-            base, more = _as_parts(base), _as_parts(more)
+            self.parts_only = True
+        if self.parts_only:  # a template for pictures and text, which takes content as a list of parts only
+            base, more = as_parts(base), as_parts(more)
         last = self._after_answer(self.template.render(base))
         followed = self._after_answer(self.template.render([*base, *more]))
         own = []
@@ -501,35 +533,9 @@ class ChatFormat:
         end = raw.find("AGAIN", at)
         return [t for a, _, t in controls_in(text, self.words, at) if end < 0 or a < end]
 
-    def _check_itself(self) -> None:
-        """Encode a few conversations both ways; a format that differs from its template is refused."""
-        ask = {"role": "user", "content": "What is 2 + 2?\n\n  Say it  twice. 好吗？"}
-        answer = {"role": "assistant", "content": "Four. Four!\nÉmile said 四。"}
-        for messages in ([ask], [ask, answer, ask], [{"role": "system", "content": "Be brief."}, ask]):
-            if self._parts_only:
-                messages = _as_parts(messages)
-            try:
-                text = self.template.render(messages, prompt=True)
-            except ChatError:
-                continue  # not every template takes a system message
-            want = self.tok.apply_chat_template(
-                messages,
-                chat_template=self.template.source,
-                tokenize=True,
-                add_generation_prompt=True,
-                return_dict=False,
-                **self._kwargs,
-            )
-            got = self.prompt(messages).tolist()
-            if got != list(want):
-                at = next((i for i, (a, b) in enumerate(zip(got, want, strict=False)) if a != b), -1)
-                raise TemplateRefused(
-                    f"This tokenizer and template cannot be handled exactly: id {at} of {plain(text)[:80]!r} is "
-                    f"{got[at : at + 3]} here and {list(want)[at : at + 3]} in transformers."
-                )
-
     @property
-    def _kwargs(self) -> dict[str, Any]:
+    def variables(self) -> dict[str, Any]:
+        """The template's variables besides the special tokens."""
         special = self.tok.special_tokens_map
         return {k: v for k, v in self.template.variables.items() if k not in special}
 
@@ -538,17 +544,13 @@ def _probe(question: str, answer: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def _as_parts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
-
-
 def _same_until(a: Traced, b: Traced, end: int) -> bool:
     """Whether two renderings are the same up to ``end``: the same text, from the same suppliers."""
     if plain(a)[:end] != plain(b)[:end] or min(str.__len__(a), str.__len__(b)) < end:
         return False
 
     def clipped(text: Traced) -> list[tuple[int, int, object]]:
-        return [(s.start, min(s.end, end), s.origin) for s in sorted(text.spans) if s.start < end]
+        return [(s.start, min(s.end, end), s.origin) for s in ordered(text.spans) if s.start < end]
 
     return clipped(a) == clipped(b)
 

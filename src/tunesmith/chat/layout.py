@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.chat.tokenizer import Ids, TextTokenizer
-from tunesmith.chat.trace import Guard, Ops, Span, Traced, apply_ops, ask, plain
+from tunesmith.chat.trace import Guard, Ops, Span, Traced, apply_ops, ask, ordered, plain
 from tunesmith.errors import TemplateRefused
 
 Messages = Sequence[Mapping[str, Any]]
@@ -96,7 +96,7 @@ def controls_in(text: Traced | str, words: TextTokenizer, start: int = 0) -> lis
 
 
 def _spans(text: Traced | str) -> list[Span]:
-    return sorted(text.spans) if isinstance(text, Traced) else []
+    return ordered(text.spans) if isinstance(text, Traced) else []
 
 
 def make_layout(text: Traced | str, regions: Sequence[Region], words: TextTokenizer, replay: bool) -> Layout:

@@ -1,10 +1,12 @@
-"""Strings that remember who supplied them, and the Jinja environment that keeps them so.
+"""Strings that remember who supplied them.
 
 A chat template mixes its own text with text of the user. After rendering, nobody can tell them
 apart any more, and that is where masks go wrong and where a user's "<|im_end|>" becomes a control
 token. So every string that enters a template is a ``Traced``: a ``str`` that carries the spans that
 came from outside, through slicing, joining, stripping, splitting and every other operation. What an
 operation does that we do not know is treated as supplied from outside, never as the template's own.
+In everything else a ``Traced`` behaves as the plain ``str`` would, errors included; ``environment.py``
+hides from templates what it has besides.
 
 A ``Trace`` also writes down each question that the template asked about the content ("does it
 contain </think>?") with the answer. If the questions are simple, the rendering of one conversation
@@ -15,17 +17,13 @@ see ``layout.py``.
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+import itertools
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set, ValuesView
 from typing import Any, NamedTuple, SupportsIndex, cast
 
-import jinja2
-import jinja2.ext
-from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, Frame
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from markupsafe import Markup
+from markupsafe import escape as markup_escape
 
 Path = tuple[str | int, ...]
 Ops = tuple[tuple[str, str | None], ...]
@@ -57,6 +55,11 @@ class Span(NamedTuple):
     start: int
     end: int
     origin: Origin
+
+
+def ordered(spans: Iterable[Span]) -> list[Span]:
+    """By where they stand; of two at one place (one is empty) the first stays first."""
+    return sorted(spans, key=lambda span: span[:2])
 
 
 def apply_ops(value: str, ops: Ops) -> str:
@@ -95,7 +98,7 @@ class Trace:
             return {self.wrap(k, (*path, k, "key")): self.wrap(v, (*path, k)) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             self.replayable = False
-            return [self.wrap(v, (*path, i)) for i, v in enumerate(value)]
+            return type(value)([self.wrap(v, (*path, i)) for i, v in enumerate(value)])
         if value is not None and not isinstance(value, bool):
             self.replayable = False  # a number becomes text of the template: not the same text next time
         return value
@@ -157,15 +160,32 @@ class Traced(str):
     # -- building -------------------------------------------------------------------------------
 
     def __add__(self, other: str) -> Traced:
-        return concat((self, other), self.trace)
+        if hasattr(other, "__html__"):
+            return Safe.of(concat((self.escaped(), escaped(other)), self.trace), self.trace)
+        return concat((self, other), self.trace) if isinstance(other, str) else NotImplemented
 
     def __radd__(self, other: str) -> Traced:
-        return concat((other, self), self.trace)
+        return concat((other, self), self.trace) if isinstance(other, str) else NotImplemented
 
     def __mul__(self, n: SupportsIndex) -> Traced:
-        return concat([self] * n.__index__(), self.trace)
+        return concat([self] * n.__index__(), self.trace) if hasattr(n, "__index__") else NotImplemented
 
     __rmul__ = __mul__
+
+    def escaped(self) -> Traced:
+        """With ``&lt;`` for ``<`` and so on, as ``markupsafe.escape``."""
+        edges = sorted({0, str.__len__(self), *(edge for s in self.spans for edge in (s.start, s.end))})
+        out: list[str] = []
+        for start, end in itertools.pairwise(edges):
+            piece = self._cut(start, end)
+            text = str(markup_escape(plain(piece)))
+            if text != plain(piece):
+                spans = [Span(0, len(text), s.origin._replace(whole=False)) for s in piece.spans]
+                piece = Traced.make(text, spans, self.trace)
+            out.append(piece)
+        if self.spans:
+            self._unknown()
+        return concat(out, self.trace)
 
     def __mod__(self, args: Any) -> Traced:
         self._unknown()
@@ -198,6 +218,8 @@ class Traced(str):
     def _stripped(self, name: str, chars: str | None) -> Traced:
         text: str = getattr(str, name)(self, None if chars is None else plain(chars))
         origin = self._origin()
+        if isinstance(chars, Traced) and chars.spans:
+            self._unknown()
         if origin is not None:
             op = (name, None if chars is None else plain(chars))
             return Traced.content(text, origin._replace(ops=(*origin.ops, op)), self.trace)
@@ -265,8 +287,9 @@ class Traced(str):
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> Traced:
         self._unknown()
+        text = str.replace(self, old, new, count)
         if old == "":
-            return taint(str.replace(self, old, new, count), self.trace, mixed=True)
+            return taint(text, self.trace, mixed=True)
         pieces = self._pieces(str.split(self, old, count), old)
         out: list[str] = [pieces[0]]
         for piece in pieces[1:]:
@@ -274,13 +297,15 @@ class Traced(str):
         return concat(out, self.trace)
 
     def removeprefix(self, prefix: str, /) -> Traced:
+        str.removeprefix(self, prefix)  # complains of what is no string
         return self._cut(len(prefix), len(self)) if self.startswith(prefix) else self
 
     def removesuffix(self, suffix: str, /) -> Traced:
+        str.removesuffix(self, suffix)
         return self._cut(0, len(self) - len(suffix)) if suffix and self.endswith(suffix) else self
 
     def join(self, items: Iterable[str], /) -> Traced:
-        return join(self, items, self.trace)
+        return join(self, strings(items), self.trace)
 
     def _recased(self, text: str) -> Traced:
         self._unknown()
@@ -311,7 +336,7 @@ class Traced(str):
 
     def _answer(self, question: str, argument: Any, answer: Any) -> Any:
         origin = self._origin()
-        if isinstance(argument, Traced) and argument.spans:
+        if any(isinstance(a, Traced) and a.spans for a in (argument if isinstance(argument, tuple) else (argument,))):
             self._unknown()
         elif origin is None:
             if self.spans:
@@ -340,7 +365,11 @@ class Traced(str):
         answer = self.__eq__(other)
         return answer if answer is NotImplemented else not answer
 
-    __hash__ = str.__hash__
+    def __hash__(self) -> int:
+        # Looked up in a dictionary or a set: a question whose answer may be another for another text.
+        if self.spans:
+            self._unknown()
+        return str.__hash__(self)
 
     def startswith(self, prefix: str | tuple[str, ...], *at: Any) -> bool:
         if at:
@@ -379,9 +408,46 @@ for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__format__"):
     setattr(Traced, _name, _untraceable(_name))
 
 
+class Safe(Traced):
+    """A traced text with the ``safe`` filter on it: what is added to it is escaped, as ``Markup`` does."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, text: Traced, trace: Trace) -> Safe:
+        self = str.__new__(cls, plain(text))
+        self.spans = text.spans
+        self.trace = trace
+        return self
+
+    def __html__(self) -> Safe:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Markup({super().__repr__()})"
+
+    def __str__(self) -> Traced:
+        out = str.__new__(Traced, plain(self))
+        out.spans, out.trace = self.spans, self.trace
+        return out
+
+    def __add__(self, other: str) -> Traced:
+        return Safe.of(concat((str(self), escaped(other)), self.trace), self.trace)
+
+    def __radd__(self, other: str) -> Traced:
+        return Safe.of(concat((escaped(other), str(self)), self.trace), self.trace)
+
+
 def plain(text: str) -> str:
     """The characters alone."""
     return str.__getitem__(text, slice(None)) if isinstance(text, Traced) else str(text)
+
+
+def escaped(value: Any) -> str:
+    """``markupsafe.escape`` that keeps the spans; what is safe already stays as it is."""
+    if isinstance(value, Traced):
+        return value if isinstance(value, Safe) else value.escaped()
+    return kept(markup_escape(value), value, mixed=False)
 
 
 def taint(text: str, trace: Trace, *, mixed: bool) -> Traced:
@@ -389,12 +455,19 @@ def taint(text: str, trace: Trace, *, mixed: bool) -> Traced:
     return Traced.make(plain(text), [Span(0, str.__len__(text), Origin((), whole=False, mixed=mixed))], trace)
 
 
+def shown(value: Any) -> str:
+    """``str`` that keeps the spans: a list or dictionary is written as Python writes it, text of the user and all."""
+    if isinstance(value, str):
+        return value if type(value) in (str, Traced) else str(value)
+    return kept(str(value), value, mixed=False)
+
+
 def concat(items: Iterable[Any], trace: Trace | None = None) -> Traced:
     """``"".join`` that keeps the spans.
 
     Without a trace, and with nothing traced among the items, it is a plain ``str`` that comes out.
     """
-    parts = [item if isinstance(item, str) else str(item) for item in items]
+    parts = [item if isinstance(item, str) else shown(item) for item in items]
     traces = [p.trace for p in parts if isinstance(p, Traced)]
     if not traces and trace is None:
         return cast(Traced, "".join(parts))
@@ -417,116 +490,37 @@ def join(sep: str, items: Iterable[Any], trace: Trace | None = None) -> Traced:
     return concat(out, trace)
 
 
-def _trace_in(value: Any) -> Trace | None:
+def strings(items: Iterable[Any]) -> list[str]:
+    """The items, all of which ``str.join`` wants to be strings."""
+    found = list(items)
+    for i, item in enumerate(found):
+        if not isinstance(item, str):
+            raise TypeError(f"sequence item {i}: expected str instance, {type(item).__name__} found")
+    return found
+
+
+def trace_in(value: Any) -> Trace | None:
     """The trace of the first traced string anywhere inside ``value``."""
     if isinstance(value, Traced):
         return value.trace
+    if isinstance(value, Namespace):
+        value = value._Namespace__attrs
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, Set, KeysView, ValuesView)):
         for item in value:
-            found = _trace_in(item)
+            found = trace_in(item)
             if found is not None:
                 return found
     return None
 
 
-def _kept(result: Any, inputs: Any, *, mixed: bool) -> Any:
+def kept(result: Any, inputs: Any, *, mixed: bool) -> Any:
     """A text made of traced inputs by something that does not know of them is from outside."""
     if isinstance(result, str) and not isinstance(result, Traced):
-        trace = _trace_in(inputs)
+        trace = trace_in(inputs)
         if trace is not None:
             trace.replayable = False
-            return taint(result, trace, mixed=mixed)
+            made = taint(result, trace, mixed=mixed)
+            return Safe.of(made, trace) if isinstance(result, Markup) else made
     return result
-
-
-class _Generator(CodeGenerator):
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        self.write("environment.concat((")
-        for arg in node.nodes:
-            self.visit(arg, frame)
-            self.write(", ")
-        self.write("))")
-
-
-class _GenerationTag(jinja2.ext.Extension):
-    """``{% generation %}``: accepted, and not needed, because the mask comes from the rendering itself."""
-
-    tags = {"generation"}  # noqa: RUF012
-
-    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        next(parser.stream)
-        return list(parser.parse_statements(("name:endgeneration",), drop_needle=True))
-
-
-class TracingEnvironment(ImmutableSandboxedEnvironment):
-    """The environment that transformers renders chat templates in, with traced strings kept traced."""
-
-    code_generator_class = _Generator
-    concat = staticmethod(concat)
-
-    def __init__(self) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols])
-        self.filters = {name: _keeping(f) for name, f in self.filters.items()}
-        self.filters["join"] = _join_filter
-        self.filters["safe"] = lambda value: value
-        self.filters["string"] = str
-        self.filters["tojson"] = _tojson
-        self.filters["trim"] = lambda value, chars=None: str(value).strip(chars)
-        self.globals["raise_exception"] = _raise_exception
-        self.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-
-    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        owner = getattr(__obj, "__self__", None)
-        if type(owner) is str and __obj.__name__ in ("join", "replace"):
-            trace = _trace_in((args, kwargs))
-            if trace is not None:
-                __obj = getattr(Traced.make(owner, [], trace), __obj.__name__)
-        result = super().call(__context, __obj, *args, **kwargs)
-        if isinstance(__obj, jinja2.runtime.Macro) or isinstance(result, Traced):
-            return result
-        return _kept(result, (args, kwargs), mixed=True)
-
-
-def _keeping(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return _kept(function(*args, **kwargs), (args, kwargs), mixed=True)
-
-    return call
-
-
-@jinja2.pass_environment
-def _join_filter(env: jinja2.Environment, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> Any:
-    items = list(value)
-    if attribute is not None:
-        items = [env.getitem(item, attribute) for item in items]
-    return join(d, items)
-
-
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> Any:
-    text = json.dumps(
-        _bare(value), ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-    return _kept(text, (value,), mixed=False)
-
-
-def _bare(value: Any) -> Any:
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {_bare(k): _bare(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_bare(v) for v in value]
-    return value
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.exceptions.TemplateError(plain(str(message)))
