@@ -52,9 +52,9 @@ from tunesmith.data.progress import Progress, silent
 from tunesmith.data.split import PLACES, HeldOut, SplitProof, check_split
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
-from tunesmith.data.work import Done, Orders, cards_of, compared_of, compared_rows, prints_of, shard_of, units
+from tunesmith.data.work import Done, Orders, cards_of, compared_of, prints_of, shard_of, units
 from tunesmith.errors import DataError, counted
-from tunesmith.types import LEVELS, Conversation, Example, Level, SetAside, Source
+from tunesmith.types import LEVELS, Comparison, Conversation, Example, Level, SetAside, Source
 
 FILE_ROWS = 1 << 18
 """Training rows of one file."""
@@ -254,16 +254,20 @@ def build_to(
     return replace(summary, seconds=seconds)
 
 
-def _rows_of(folder: Path, dones: Sequence[Done], mask: NDArray[np.bool_]) -> Iterator[tuple[int, Conversation]]:
-    """The conversations of a mask over all rows, with their numbers."""
+def _rows_of(
+    folder: Path, dones: Sequence[Done], mask: NDArray[np.bool_]
+) -> Iterator[tuple[int, Conversation | Comparison]]:
+    """The rows of a mask over all rows, with their numbers; of each unit the conversations first."""
     begin = 0
     for done in dones:
-        for table in store.tables_of(shard_of(folder, done.number)):
-            at = begin + np.flatnonzero(mask[begin : begin + table.num_rows])
-            if len(at):
-                yield from zip(at.tolist(), store.of_table(table.take(at - begin)), strict=True)
-            begin += table.num_rows
-        begin += compared_rows(folder, done.number)
+        compared = compared_of(folder, done.number)
+        for path in [shard_of(folder, done.number), *([compared] if compared.exists() else [])]:
+            for table in store.tables_of(path):
+                at = begin + np.flatnonzero(mask[begin : begin + table.num_rows])
+                if len(at):
+                    found = (store.of_compared if path == compared else store.of_table)(table.take(at - begin))
+                    yield from zip(at.tolist(), found, strict=True)
+                begin += table.num_rows
 
 
 def _written(out: Path, format: str) -> list[Path]:

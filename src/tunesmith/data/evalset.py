@@ -47,8 +47,10 @@ def training_items(places: Iterable[str | Path]) -> Iterator[Item]:
         if not path.exists():
             raise DataError(f"{path}: there are no training rows. Name a build, or a file of rows.")
         built = [path] if store.is_one(path) else sorted(path.glob("train.instruction/*.parquet"))
-        if built:
+        compared = sorted(path.glob("compared.train.parquet"))
+        if built or compared:
             yield from map(item_of, store.conversations(*built))
+            yield from map(item_of, store.comparisons(*compared))
             continue
         for file in files_in(path):
             yield from _of_file(file)

@@ -198,7 +198,8 @@ class _Work:
             self._told(clean, reason)
             asked = prompt_digest(Conversation(clean.prompt), self.orders.format)
             self.box.add(clean, asked, self._data_set(clean.task), reason=_counted(reason))
-            self.texts.append("")
+            if self.orders.cleaning.near.on:
+                self.texts.append("" if reason else _compared(clean, self.orders.cleaning.near.of))
 
     def _data_set(self, task: str) -> str:
         self.data_sets[task] = self.task.name if task == self.task.id else task
@@ -266,10 +267,13 @@ def _counted(reason: str) -> str:
     return ":".join(reason.split(":")[:2])
 
 
-def _compared(row: Conversation, of: Of) -> str:
-    """What of a row is compared; system messages are the same in all rows of a set."""
-    answer = len(row.messages) - len(row.prompt)
-    messages = row.prompt if of == "prompt" else row.messages[-answer:] if of == "answer" and answer else row.messages
+def _compared(row: Conversation | Comparison, of: Of) -> str:
+    """What of a row is compared, of a comparison all answers; system messages are the same in all rows of a set."""
+    if isinstance(row, Comparison):
+        answers = tuple(message for answer in row.answers for message in answer)
+    else:
+        answers = row.messages[len(row.prompt) :]
+    messages = row.prompt if of == "prompt" else answers if of == "answer" and answers else (*row.prompt, *answers)
     return "\n".join(m.content for m in messages if m.role != "system")
 
 
@@ -286,14 +290,6 @@ def shard_of(folder: Path, number: int) -> Path:
 def compared_of(folder: Path, number: int) -> Path:
     """The comparisons of a unit that is done, if there are any."""
     return folder / f"{number:06}.compared.parquet"
-
-
-def compared_rows(folder: Path, number: int) -> int:
-    """How many comparisons a unit gave."""
-    import pyarrow.parquet as pq
-
-    path = compared_of(folder, number)
-    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
 
 
 def prints_of(folder: Path, number: int) -> Path:

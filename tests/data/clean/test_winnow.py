@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from tunesmith.data import HeldOut, Summary, build_to, task_of
 from tunesmith.data.build import read_held_out, train_files
 from tunesmith.data.clean import Cleaning
-from tunesmith.data.store import conversations, tables_of
+from tunesmith.data.evalset import training_items
+from tunesmith.data.store import comparisons, conversations, tables_of
 
 FILLER = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 
@@ -170,3 +172,91 @@ def test_progress_is_told_of_every_part(tmp_path: Path) -> None:
     )
     assert list(told) == ["rows read", "near-duplicates", "novelty", "leaks", "diversity", "rows written"]
     assert told["rows read"] == [(9, None)] and told["near-duplicates"] == [(band, 20) for band in range(20)]
+
+
+def compare(
+    folder: Path,
+    pairs: list[tuple[str, str, str]],
+    chats: Sequence[tuple[str, str]] = (),
+    held_out: HeldOut | None = None,
+    **clean: Any,
+) -> list[tuple[int, str]]:
+    """Build pairs, with chats beside them; the lines of the pairs that go, and why."""
+    (folder / "pairs.jsonl").write_text(
+        "\n".join(json.dumps({"prompt": q, "chosen": a, "rejected": b}) for q, a, b in pairs), encoding="utf-8"
+    )
+    rows = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in chats]
+    (folder / "chats.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    tasks = [task_of(folder / "pairs.jsonl"), *([task_of(folder / "chats.jsonl")] if chats else [])]
+    build_to(folder / "out", tasks, held_out or HeldOut(), seed=1, cleaning=Cleaning.model_validate(clean))
+    gone = [
+        (int(row["source"].rpartition(":")[2]), row["why"])
+        for table in tables_of(folder / "out" / "unused.compared.parquet")
+        for row in table.to_pylist()
+    ]
+    left = list(comparisons(folder / "out" / "compared.train.parquet"))
+    assert len(left) + len(gone) == len(pairs) or held_out
+    return gone
+
+
+SECRET = "How many apples has Ann left when she gives half of her twelve apples to Bob and eats one?"
+
+
+@pytest.mark.parametrize("place", ["prompt", "chosen", "rejected"])
+def test_comparisons_leak_by_prompt_and_every_answer(tmp_path: Path, place: str) -> None:
+    exam = tmp_path / "exam.jsonl"
+    exam.write_text(json.dumps({"question": SECRET, "answer": "She has 5. #### 5"}))
+    row = {"prompt": "What is asked?", "chosen": "Good words.", "rejected": "Bad words.", place: SECRET}
+    gone = compare(
+        tmp_path,
+        [("Hello?", "Hi.", "Go."), (row["prompt"], row["chosen"], row["rejected"])],
+        [("hello", "you")],
+        leaks={"sets": [str(exam)]},
+    )
+    assert [line for line, _ in gone] == [2] and gone[0][1].startswith("leaks into an evaluation set: exam: exact ")
+    report = json.loads((tmp_path / "out" / "leaks.instruction.json").read_text())
+    assert report["rows"] == 3
+    assert sum(1 for _ in training_items([tmp_path / "out"])) == 2  # the audit of a build reads its comparisons too
+
+
+def test_near_comparisons_keep_the_first(tmp_path: Path) -> None:
+    near = FILLER.replace("one", "zero")
+    back = " ".join(reversed(FILLER.split()))
+    pairs = [(FILLER, back, "w x y z v " * 4), (near, back, "w x y z v " * 4), (FILLER, "other " * 9, FILLER[::-1])]
+    gone = compare(tmp_path, pairs, [(FILLER, "x")], near=True)
+    assert gone == [(2, "nearly repeats an earlier row")]
+    gone = compare(tmp_path, pairs, [(FILLER, "x")], near={"of": "prompt"})
+    assert gone == [(2, "nearly repeats an earlier row"), (3, "nearly repeats an earlier row")]
+
+
+def test_comparisons_that_nearly_repeat_a_question(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    asked = [" ".join("".join(draw.choices("abcdefgh", k=5)) for _ in range(30)) for _ in range(40)]
+    gone = compare(
+        tmp_path,
+        [(f"{q} again", "good", "bad") for q in asked],
+        [(q, "x") for q in asked],
+        HeldOut(instance_fraction=0.5),
+        near={"of": "prompt"},
+    )
+    assert gone and {why for _, why in gone} == {"nearly repeats what is held out"}
+
+
+def test_novelty_and_diversity_of_comparisons(tmp_path: Path) -> None:
+    pairs = [("Name three rivers of France", "a b", "c"), ("Name three big rivers of France", "d", "e")]
+    gone = compare(tmp_path, pairs, [("Name three rivers of France", "x")], novelty=True)
+    assert gone == [(2, "asks what an earlier row asks, in nearly these words: ROUGE-L 0.91")]
+    kinds = ["rivers mountains lakes", "sonata quartet violin", "enzyme protein cell", "goal referee striker"]
+    pairs = [(f"{kinds[i % 4]} number {i}", "x", "y") for i in range(40)]
+    gone = compare(tmp_path, pairs, diverse={"rows": 4})
+    assert len(gone) == 36
+    left = comparisons(tmp_path / "out" / "compared.train.parquet")
+    assert {row.prompt[0].content.split()[0] for row in left} == {"rivers", "sonata", "enzyme", "goal"}
+
+
+def test_a_comparison_repeats_comparisons_only(tmp_path: Path) -> None:
+    """A prompt may be trained on by imitation and by preference."""
+    gone = compare(
+        tmp_path, [("a", "x", "y"), ("a", "z", "y"), ("b", "x", "y")], [("a", "x")], repeated={"of": "prompt"}
+    )
+    assert gone == [(2, "repeats an earlier row")]

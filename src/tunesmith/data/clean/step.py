@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tunesmith.types import Conversation, Message
+from tunesmith.types import Comparison, Conversation, Message
 
 
 class Switch(BaseModel):
@@ -57,9 +57,9 @@ def answer(row: Conversation) -> str:
     return last.content if last is not None and last.role == "assistant" else ""
 
 
-def question(row: Conversation) -> str:
-    """What the last user turn says, or nothing."""
-    return next((m.content for m in reversed(row.messages) if m.role == "user"), "")
+def question(row: Conversation | Comparison) -> str:
+    """What the last user turn before the answer says, or nothing."""
+    return next((m.content for m in reversed(row.prompt) if m.role == "user"), "")
 
 
 def texts(row: Conversation) -> str:

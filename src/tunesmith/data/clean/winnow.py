@@ -4,7 +4,9 @@
         fates[lost.rows] = ...      before the next is asked for: it looks only at what is left
 
 Questions are never taken away here, and of rows that are the same the first stays. A training row that nearly repeats a
-question goes whether or not it is the first.
+question goes whether or not it is the first. Comparisons are rows like others, with their prompt and all their answers.
+A comparison and a conversation may ask the same, since they are trained on in different ways: each kind of row is held
+against rows of its own kind, and both against the questions.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from tunesmith.data.clean.cleaning import Cleaning, Of
 from tunesmith.data.clean.near import Printed, duplicates
 from tunesmith.data.leaks import Audit, Report
 from tunesmith.data.progress import Progress, counted, silent
-from tunesmith.types import Conversation
+from tunesmith.types import Comparison, Conversation
 
 Mask = NDArray[np.bool_]
-Rows = Callable[[Mask], Iterator[tuple[int, Conversation]]]
+Rows = Callable[[Mask], Iterator[tuple[int, Conversation | Comparison]]]
 """The rows of a mask with their numbers, in their order."""
 
 
@@ -69,14 +71,16 @@ class Winnow:
                 self.seconds[name] = perf_counter() - began
                 yield from lost
 
-    def _of(self, mask: Mask, what: str) -> Iterator[tuple[int, Conversation]]:
+    def _of(self, mask: Mask, what: str) -> Iterator[tuple[int, Conversation | Comparison]]:
         return counted(self.rows(mask), self.progress, what, int(mask.sum()))
 
     def _repeated(self, train: Mask) -> list[Lost]:
         at = np.flatnonzero(train & ~self.cards.rows["rendered"])
         keys = digests(self.cards, self.cleaning.repeated.of)[at]
-        order = np.argsort(keys, kind="stable")
-        begins = np.r_[True, keys[order][1:] != keys[order][:-1]][: len(order)]
+        judged = self.cards.rows["judged"][at]
+        order = np.lexsort((keys, judged))
+        keys, judged = keys[order], judged[order]
+        begins = np.r_[True, (keys[1:] != keys[:-1]) | (judged[1:] != judged[:-1])][: len(order)]
         first = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]
         again = np.sort(order[~begins])
         keeper = np.zeros(len(at), np.int64)
@@ -94,13 +98,14 @@ class Winnow:
         asked[label[at]] = at  # the first question of each group
         mine = np.flatnonzero(train & plain)
         with_question = asked[label[mine]] >= 0
-        first = np.full(len(label), -1)
-        first[label[mine[::-1]]] = mine[::-1]
+        kind = label * 2 + self.cards.rows["judged"]
+        first = np.full(2 * len(label), -1)
+        first[kind[mine[::-1]]] = mine[::-1]
         near = mine[with_question]
-        again = mine[~with_question & (first[label[mine]] != mine)]
+        again = mine[~with_question & (first[kind[mine]] != mine)]
         return [
             Lost("nearly repeats what is held out", near, asked[label[near]], {}),
-            Lost("nearly repeats an earlier row", again, first[label[again]], {}),
+            Lost("nearly repeats an earlier row", again, first[kind[again]], {}),
         ]
 
     def _novel(self, train: Mask) -> list[Lost]:
@@ -108,16 +113,17 @@ class Winnow:
         from tunesmith.data.clean.step import question
 
         wish = self.cleaning.novelty
-        novelty = Novelty(wish.threshold, words=plain if wish.letters == "english" else spread)
-        kept: list[int] = []
+        words = plain if wish.letters == "english" else spread
+        known = {kind: Novelty(wish.threshold, words=words) for kind in (Conversation, Comparison)}
+        kept: dict[type, list[int]] = {kind: [] for kind in known}
         lost: list[tuple[int, int]] = []
         notes: dict[int, str] = {}
-        for i, row in self._of(train & ~self.cards.rows["rendered"] & ~self.cards.rows["judged"], "novelty"):
-            like = novelty.add(question(row))
+        for i, row in self._of(train & ~self.cards.rows["rendered"], "novelty"):
+            like = known[type(row)].add(question(row))
             if like is None:
-                kept.append(i)
+                kept[type(row)].append(i)
             else:
-                lost.append((i, kept[like.text]))
+                lost.append((i, kept[type(row)][like.text]))
                 notes[i] = f"ROUGE-L {like.score:.2f}"
         pairs = np.array(lost, np.int64).reshape(-1, 2)
         return [Lost("asks what an earlier row asks, in nearly these words", pairs[:, 0], pairs[:, 1], notes)]
@@ -129,7 +135,7 @@ class Winnow:
         wish = self.cleaning.leaks
         audit = Audit(evaluation_sets(wish.sets), ngrams=wish.ngrams, near=wish.near)
         notes: dict[int, str] = {}
-        for i, row in self._of(train & ~self.cards.rows["judged"], "leaks"):
+        for i, row in self._of(train, "leaks"):
             found = leak_of(row, audit, audit.kinds)
             if found is not None:
                 notes[i] = found
@@ -142,7 +148,7 @@ class Winnow:
         from tunesmith.data.clean.step import question
 
         wish = self.cleaning.diverse
-        mask = train & ~self.cards.rows["rendered"] & ~self.cards.rows["judged"]
+        mask = train & ~self.cards.rows["rendered"]
         points = vectors(question(row) for _, row in self._of(mask, "diversity"))
         choose = k_center if wish.by == "k_center" else by_clusters
         at = np.flatnonzero(mask)
