@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.leaks import Audit, Item, words
+from tunesmith.data.leaks import Audit, Item
+from tunesmith.data.words import words
 from tunesmith.types import Source
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data.leaks import CROWD, Audit, Item, Leak, Report, _word_hash, fail_over, item_of, without_leaks, words
+from tunesmith.data.leaks import CROWD, Audit, Item, Leak, Report, _word_hash, fail_over, item_of, without_leaks
+from tunesmith.data.words import words
 from tunesmith.errors import DataError, UnknownName
 from tunesmith.types import Comparison, Conversation, Message, SetAside, Source
 

@@ -30,11 +30,9 @@ import difflib
 import json
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -42,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.data import rolling
+from tunesmith.data.words import alphabet, excerpt, plain, words
 from tunesmith.errors import DataError, UnknownName, counted
 from tunesmith.types import Comparison, Conversation, Message, SetAside, Source
 
@@ -54,7 +53,6 @@ SHINGLE = 3
 SHARED = 0.5
 """Share of a question's shingles that a row must hold to be aligned with it. An edited word breaks at most three
 shingles, so of a question of 8 or more words with 10 % of them edited more than 0.6 are left."""
-SHOWN = 200
 PAIRS = 3
 """Pairs kept for one item and kind: enough to look at, few enough to hold."""
 CROWD = 20
@@ -244,80 +242,6 @@ def _texts(message: Message) -> Iterator[str]:
         yield json.dumps(call, ensure_ascii=False, default=str)
 
 
-# Text to words.
-
-_ASCII = re.compile(r"[a-z0-9]+")
-_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff]")
-_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-_SIGNED = re.compile(r"([-+*/^=<>%×÷−])\s*(?=[\d.(])")
-
-
-@cache
-def _alphabet() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The pattern of a word, and of a character that is a word by itself."""
-    spaced: list[tuple[int, int]] = []
-    marks: list[tuple[int, int]] = []
-    alone = [(0x20000, 0x323AF)]
-    for code in range(0x20000):
-        char = chr(code)
-        mark = unicodedata.category(char) in ("Mn", "Mc")
-        if not (mark or char.isalnum()):
-            continue
-        unspaced = code > 0xE00 and unicodedata.name(char, "").startswith(_UNSPACED)
-        runs = alone if unspaced else marks if mark else spaced
-        if runs and runs[-1][1] == code - 1:
-            runs[-1] = (runs[-1][0], code)
-        else:
-            runs.append((code, code))
-    letter, single, sign = ("".join(f"\\U{a:08x}-\\U{b:08x}" for a, b in runs) for runs in (spaced, alone, marks))
-    return re.compile(f"[{single}]|[{letter}][{letter}{sign}]*"), re.compile(f"[{single}]")
-
-
-def _plain(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-
-
-# ASCII text as words with spaces between, byte by byte: five times the speed of a pattern on real rows.
-_SPACED = bytes(ord(chr(b).lower()) if chr(b).isalnum() else 32 for b in range(128)) + bytes(range(128, 256))
-
-
-def words(text: str) -> list[str]:
-    """The words that the audit compares."""
-    if text.isascii():
-        return text.encode().translate(_SPACED).decode().split()
-    low = _plain(text).lower()
-    pieces = low.encode("utf-8", "surrogatepass").translate(_SPACED).decode("utf-8", "surrogatepass").split()
-    found: list[str] = []
-    for piece in pieces:
-        if piece.isascii():
-            found.append(piece)
-        else:
-            found += _alphabet()[0].findall(piece)
-    return found
-
-
-@lru_cache(maxsize=64)  # a row that leaks into one item often leaks into many
-def _spans(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text as it is shown, and where its words stand in it."""
-    plain = _plain(text)
-    low = plain.lower()
-    # A few capitals, such as I with a dot, grow when they are made small, and then only the small text fits.
-    shown = plain if len(plain) == len(low) else low
-    return shown, [m.span() for m in (_ASCII if low.isascii() else _alphabet()[0]).finditer(low)]
-
-
-def _excerpt(texts: Iterable[str], start: int, stop: int) -> str:
-    """The words from ``start`` to ``stop`` as they stand in the texts; each text counts one word more, for its end."""
-    out, at = [], 0
-    for text in texts:
-        shown, spans = _spans(text)
-        a, b = max(start - at, 0), min(stop - at, len(spans))
-        if a < b:
-            out.append(shown[spans[a][0] : spans[b - 1][1]])
-        at += len(spans) + 1
-    return " ".join(out)[:SHOWN]
-
-
 # Words to n-grams, as 64-bit numbers (``rolling``) of the words' hashes. That two windows of other words share a hash
 # is to be expected once in 10^4 audits of 10 M rows; it is not looked for.
 
@@ -328,6 +252,9 @@ _FIRST = 2
 
 def _word_hash(word: str) -> int:
     return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+_SIGNED = re.compile(r"([-+*/^=<>%×÷−])\s*(?=[\d.(])")
 
 
 class _Part(NamedTuple):
@@ -429,7 +356,7 @@ class _Held:
 
         self.tokens: NDArray[np.int64] = np.array(tokens, np.int64)
         self.hashes = np.array([0, _word_hash(" "), *map(_word_hash, self.ids)], np.uint64)
-        single = _alphabet()[1].match if any(not word.isascii() for word in self.ids) else None
+        single = alphabet()[1].match if any(not word.isascii() for word in self.ids) else None
         by_itself = [False, False, *(single is not None and bool(single(word)) for word in self.ids)]
         self.alone: NDArray[np.bool_] = np.array(by_itself, np.bool_)[self.tokens]
         """Whether a word is one character of a script without spaces."""
@@ -604,7 +531,7 @@ class Audit:
         for words_asked, said in asks:
             for item, asked_there in self._held.exact.get(words_asked, ()):
                 if item not in found and _signs(said) == _signs(asked_there):
-                    text = _excerpt(said, 0, len(tokens))
+                    text = excerpt(said, 0, len(tokens))
                     found[item] = (item, Leak("exact", 0, row.id, self._held.items[item].id, text, 1.0))
         return dict(sorted(found.items()))
 
@@ -635,7 +562,7 @@ class Audit:
             hits = np.unique(at[np.isin(key, keys[which[turn == t]])])
             likeness, a, b = _aligned(held.tokens[start:stop], tokens, hits)
             if likeness >= self.near and (item not in best or likeness > best[item].score):
-                text = _excerpt(row.prompt + row.answer, a, b)
+                text = excerpt(row.prompt + row.answer, a, b)
                 best[item] = Leak("near", 0, row.id, held.items[item].id, text, round(likeness, 4))
         return sorted(best.items())
 
@@ -651,7 +578,7 @@ class Audit:
                 a, b = _longest(at[mine], places[mine], width[mine])
                 covered = _covered(places[mine], width[mine])
                 score = round(covered / held.sizes[one], 4)
-                text = _excerpt(row.prompt + row.answer, a, b)
+                text = excerpt(row.prompt + row.answer, a, b)
                 leaks.append((one, Leak("ngram", n, row.id, held.items[one].id, text, score)))
         return leaks
 
@@ -717,7 +644,7 @@ def _wanted(kinds: Collection[str], ngrams: Sequence[int]) -> tuple[str, ...]:
 
 def _signs(texts: Iterable[str]) -> list[str]:
     """The signs that stand before numbers, which are no words but make another question."""
-    return [("-" if sign == "−" else sign) for text in texts for sign in _SIGNED.findall(_plain(text))]
+    return [("-" if sign == "−" else sign) for text in texts for sign in _SIGNED.findall(plain(text))]
 
 
 def _aligned(asked: NDArray[np.int64], row: NDArray[np.int64], hits: NDArray[np.int64]) -> tuple[float, int, int]:
