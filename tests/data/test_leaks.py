@@ -138,13 +138,78 @@ def test_what_is_compared_of_a_row() -> None:
         ),
         id="c", group="g", source=Source("f", 2),
     )  # fmt: skip
-    assert item_of(chat) == Item("c", ("Add", '{"name": "add"}', "3"), ("one and two", "Three"), "g", Source("f", 2))
+    said = ("one and two", "Three")
+    assert item_of(chat) == Item("c", ("Add", '{"name": "add"}', "3"), said, "g", Source("f", 2), ("Be kind.",))
     asked = Conversation((Message("user", "2 + 2"),), id="q", answers=("4", "four"))
     assert item_of(asked) == Item("q", ("2 + 2",), ("4",))
     pair = Comparison(
         (Message("user", "Hi"),), ((Message("assistant", "a"),), (Message("assistant", "b"),)), (1, 0), "p"
     )
     assert item_of(pair) == Item("p", ("Hi",), ("a", "b"))
+
+
+def test_a_question_in_a_system_message_is_a_leak() -> None:
+    audit = Audit({"maths": [Item("m1", (CLIPS,), ("72",))]})
+    rows = [Item(f"t{i}", ("Hello",), system=(f"You know this: {CLIPS}",)) for i in range(3 * CROWD)]
+    leaks = [found(audit, row) for row in rows]  # many rows share it, and each of them gives the question away
+    assert all(set(leak) == {"near", "13-gram", "8-gram"} for leak in leaks)
+    assert [leak["near"].train for leak in leaks] == [row.id for row in rows]
+    assert set(found(audit, Item("t", ("Hello",), system=(CLIPS,)))) == {"exact", "13-gram", "8-gram"}
+    both = found(audit, Item("t", (CLIPS,), system=(CLIPS.replace("friends", "cousins"),)))
+    assert both["exact"].score == 1 and audit.report().sets["maths"].rows["exact"] == 2
+    assert audit.report().rows == 3 * CROWD + 2
+
+
+def test_system_messages_that_a_set_shares_are_not_compared() -> None:
+    role = "You are a careful assistant who answers in one short sentence of plain English."
+    own = "You are the keeper of the old lighthouse at the end of the long stone pier in Whitby."
+    items = [Item(f"h{i}", (f"{numbered(9, 100 * i)}",), system=(role,)) for i in range(6)]
+    items.append(Item("own", (numbered(9, 2000),), system=(own,)))
+    audit = Audit({"s": items})
+    assert not audit.look(Item("t", ("x",), system=(role,))) and not audit.look(Item("t", (role,)))
+    assert audit.report().sets["s"].shared == 1
+    assert "not compared, because many items share them: 1 system message" in audit.report().table()
+    assert {leak.held for _, leak in audit.look(Item("t", ("x",), system=(own,)))} == {"own"}
+    assert {leak.held for _, leak in audit.look(Item("t", (own,)))} == {"own"}
+    for _ in range(CROWD):
+        audit.look(Item("t", ("x",), system=(own,)))
+    assert not audit.look(Item("t", ("x",), system=(own,)))  # a role that many training rows play
+    assert audit.look(Item("t", (own,)))
+    report = audit.report()
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: text.translate(str.maketrans("aeopcyxi", "аеорсухі")),  # Cyrillic
+        lambda text: text.upper().translate(str.maketrans("ABEKMHOPCTX", "АВЕКМНОРСТХ")),
+        lambda text: text.translate(str.maketrans("aonvi", "αοηνι")),  # Greek
+        lambda text: "\u200b".join(text),
+        lambda text: "\u2060".join(text) + "\ufeff",
+        lambda text: text.replace("l", "l\u034f").replace("a", "a\ufe0f").replace("o", "\U000e0061o"),
+        lambda text: "".join(chr(ord(c) + 0xFEE0) if c.isalnum() else c for c in text),  # full width
+        lambda text: "".join(chr(0x1D41A + ord(c) - 97) if "a" <= c <= "z" else c for c in text),  # mathematical bold
+        lambda text: "".join(c + "\u0336\u0353" if c.isalpha() else c for c in text),  # struck out, with marks below
+        lambda text: text.replace(" ", "\u3000").replace("n", "ｎ\u00ad"),
+        lambda text: "\u202e" + text.replace(" ", "\u2009\u2066"),
+        lambda text: "".join(chr(0x1F150 + ord(c) - 97) if "a" <= c <= "z" else c for c in text),
+    ],
+)
+def test_a_disguise_does_not_hide_a_question(disguise: Callable[[str], str]) -> None:
+    audit = Audit({"maths": [Item("m1", (CLIPS,))]})
+    typed = disguise(CLIPS)
+    assert typed != CLIPS and "exact" in found(audit, Item("t", (typed,)))
+    assert "exact" in found(Audit({"maths": [Item("m1", (typed,))]}), Item("t", (CLIPS,)))
+
+
+def test_other_alphabets_stay_themselves() -> None:
+    """The fold is the same for all texts, so a Russian question is found in Russian, and in nothing else."""
+    russian = "Сколько скрепок Наталья продала своим друзьям в апреле и мае, если в мае она продала вдвое меньше?"
+    audit = Audit({"ru": [Item("r", (russian,))]})
+    assert "exact" in found(audit, Item("t", (russian.upper(),)))
+    assert not audit.look(Item("t", (CLIPS,)))
+    assert words("हिन्दी में ΣΟΦΙΑ") == ["हिन्दी", "में", words("σοφια")[0]] and words("Ёлка") != words("елка")
 
 
 def test_a_phrase_of_the_whole_set_counts_against_a_few() -> None:

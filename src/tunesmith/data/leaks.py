@@ -18,10 +18,13 @@ Four kinds of leak:
            or left out 0.95; 0.85 leaves room for short questions. A question with other numbers in it is near as well;
   ngram    n words in a row are the same, anywhere in prompt or answer. 8 words are often a common phrase, 13 seldom.
 
-Words are the longest runs of letters, digits and their marks, after NFKC and in lower case; all else is space. So
-``don't`` is two words and ``1,000`` too (read so, 8-grams of the training questions of GSM8K hit 80 of its 1,319 test
-questions and 13-grams 3). Where a script has no spaces each character is a word, and an n-gram more than half of
-which is such characters is 2 n long. System messages are left out: they are the same in all rows of a set.
+Words are those of ``words.py``, the same however a text is typed. So ``don't`` is two words and ``1,000`` too (read so,
+8-grams of the training questions of GSM8K hit 80 of its 1,319 test questions and 13-grams 3). Where a script has no
+spaces each character is a word, and an n-gram more than half of which is such characters is 2 n long.
+
+System messages of training rows are compared like other turns, each by itself. Of an evaluation set those are left out
+that many of its items share; and where many training rows have had the same system message, it is no longer compared
+with those of the items, only with what is asked. Paraphrases and translations are not looked for.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -53,6 +56,9 @@ SHINGLE = 3
 SHARED = 0.5
 """Share of a question's shingles that a row must hold to be aligned with it. An edited word breaks at most three
 shingles, so of a question of 8 or more words with 10 % of them edited more than 0.6 are left."""
+SYSTEM = ("system", "developer")
+TOLD = 4096
+"""System messages of training rows that are remembered."""
 PAIRS = 3
 """Pairs kept for one item and kind: enough to look at, few enough to hold."""
 CROWD = 20
@@ -71,10 +77,14 @@ class Item:
     group: str = ""
     """What must not be on both sides; empty where nothing is known."""
     source: Source = Source("")  # noqa: RUF009 (frozen)
+    system: tuple[str, ...] = ()
+    """What the system says; no part of the prompt."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.prompt, str) or isinstance(self.answer, str):
-            raise DataError(f"Item {self.id!r}: prompt and answer are tuples of texts, not one text; write (text,).")
+        if any(isinstance(value, str) for value in (self.prompt, self.answer, self.system)):
+            raise DataError(
+                f"Item {self.id!r}: prompt, answer and system are tuples of texts, not one text; write (text,)."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,8 @@ class SetReport:
     """By kind, in the order of the items' ids."""
     rows: Mapping[str, int]
     """How many training rows leak into the set, by kind."""
+    shared: int = 0
+    """System messages that are not compared, because many items share them."""
 
     def share(self, kinds: Collection[str]) -> float:
         """The share of the items that leak in any of these ways."""
@@ -171,7 +183,7 @@ class Report:
                     both[one.held] = both[one.held].merge(one) if one.held in both else one
                 leaked[kind] = tuple(both[held] for held in sorted(both))
             rows = {kind: mine.rows[kind] + theirs.rows[kind] for kind in self.kinds}
-            sets[name] = SetReport(mine.items, mine.too_short, mine.crowded, leaked, rows)
+            sets[name] = SetReport(mine.items, mine.too_short, mine.crowded, leaked, rows, mine.shared)
         return Report(self.rows + other.rows, self.ngrams, self.near, sets)
 
     def to_json(self) -> dict[str, Any]:
@@ -186,7 +198,7 @@ class Report:
                 kind: tuple(Leaked(i["held"], i["rows"], tuple(Leak(**p) for p in i["pairs"])) for i in items)
                 for kind, items in s["leaked"].items()
             }
-            sets[name] = SetReport(s["items"], s["too_short"], s["crowded"], leaked, s["rows"])
+            sets[name] = SetReport(s["items"], s["too_short"], s["crowded"], leaked, s["rows"], s.get("shared", 0))
         return cls(value["rows"], tuple(value["ngrams"]), value["near"], sets)
 
     def table(self, pairs: int = 3) -> str:
@@ -201,6 +213,9 @@ class Report:
         for name, s in self.sets.items():
             notes = [f"too short for {k}: {counted(c, 'item')}" for k, c in s.too_short.items() if c]
             notes += [f"in more than {CROWD} items: {counted(c, k)}" for k, c in s.crowded.items() if c]
+            notes += [f"not compared, because many items share them: {counted(s.shared, 'system message')}"] * bool(
+                s.shared
+            )
             if notes:
                 lines += ["", f"{name}: {'; '.join(notes)}"]
             for kind in kinds:
@@ -212,6 +227,7 @@ class Report:
                 lines += [f"  {p.score:.2f}  {p.train} -> {p.held}: {_one_line(p.text)}" for p in worst[:pairs]]
                 if len(worst) > pairs:
                     lines.append(f"  ... and {counted(len(worst) - pairs, 'item')} more")
+        lines += ["", "Not looked for: paraphrases and translations, which share too few words."]
         return "\n".join(lines)
 
 
@@ -221,7 +237,7 @@ def kinds_of(ngrams: Iterable[int]) -> tuple[str, ...]:
 
 
 def item_of(row: Conversation | Comparison) -> Item:
-    """What the audit compares of a row: every turn but the system's; its answer, else the one that counts as right."""
+    """What the audit compares of a row: every turn; its answer, else the one that counts as right."""
     if isinstance(row, Comparison):
         answers = tuple(text for answer in row.answers for m in answer for text in _texts(m))
         prompt = row.prompt
@@ -229,8 +245,9 @@ def item_of(row: Conversation | Comparison) -> Item:
         prompt = row.prompt
         last = row.messages[len(prompt) :]
         answers = tuple(text for m in last for text in _texts(m)) or row.answers[:1]
-    asked = tuple(text for m in prompt if m.role != "system" for text in _texts(m))
-    return Item(row.id, asked, answers, row.group, row.source)
+    asked = tuple(text for m in prompt if m.role not in SYSTEM for text in _texts(m))
+    told = tuple(text for m in prompt if m.role in SYSTEM for text in _texts(m))
+    return Item(row.id, asked, answers, row.group, row.source, told)
 
 
 def _texts(message: Message) -> Iterator[str]:
@@ -318,6 +335,16 @@ class _Index(NamedTuple):
         return self.places[starts[which] + inside], which
 
 
+class _Turn(NamedTuple):
+    """A turn of a question, among the words of the evaluation sets."""
+
+    item: int
+    start: int
+    stop: int
+    text: str
+    system: bool
+
+
 class _Held:
     """The evaluation sets, end to end in one array of words."""
 
@@ -326,25 +353,31 @@ class _Held:
         self.set_of: list[int] = []
         self.ids: dict[str, int] = {}
         """The number of each word."""
-        self.exact: dict[bytes, list[tuple[int, tuple[str, ...]]]] = {}
-        """By the numbers of the words asked: the item, and its texts."""
+        self.exact: dict[bytes, list[tuple[int, tuple[str, ...], bool]]] = {}
+        """By the numbers of the words asked: the item, its texts, and whether they are a system message."""
+        self.shared: list[int] = []
+        """Of each set, how many system messages are left out."""
         self.groups: dict[str, list[int]] = {}
         self.sources: dict[Source, list[int]] = {}
         tokens: list[int] = []
         bounds = [0]
-        asked: list[tuple[int, int, int]] = []
-        """Turns of the questions: the item, the first word, the end."""
-        for number, (name, items) in enumerate(sets.items()):
+        asked: list[_Turn] = []
+        for number, (name, of_set) in enumerate(sets.items()):
             seen: set[str] = set()
+            items = list(of_set)
+            shared = _shared(items)
+            self.shared.append(len(shared))
             for item in items:
                 if item.id in seen:
                     raise DataError(f"Evaluation set {name!r} has two items {item.id!r}; give each an id of its own.")
                 seen.add(item.id)
-                for place, text in enumerate(item.prompt + item.answer):
+                told = [text for text in item.system if text not in shared]
+                for place, text in enumerate((*item.prompt, *item.answer, *told)):
                     start = len(tokens)
                     tokens += [self.ids.setdefault(word, len(self.ids) + _FIRST) for word in words(text)]
-                    if place < len(item.prompt or item.answer):
-                        asked.append((len(self.items), start, len(tokens)))
+                    system = place >= len(item.prompt) + len(item.answer)
+                    if system or place < len(item.prompt or item.answer):
+                        asked.append(_Turn(len(self.items), start, len(tokens), text, system))
                     tokens.append(_END)
                 if item.group:
                     self.groups.setdefault(item.group, []).append(len(self.items))
@@ -365,8 +398,13 @@ class _Held:
         self.sizes: list[int] = (np.diff(bounds) - np.diff(ends)).tolist()
 
         long = [turn for turn in asked if self._weight(turn) >= LONG_ENOUGH]
-        self.turns = [(start, stop) for _, start, stop in long]
-        self.turn_item = [item for item, _, _ in long]
+        self.turns = [(turn.start, turn.stop) for turn in long]
+        self.turn_item = [turn.item for turn in long]
+        self.turn_of_system = [turn.system for turn in long]
+        self.of_system: NDArray[np.bool_] = np.zeros(len(tokens), np.bool_)
+        """Whether a word is of a system message."""
+        for turn in asked:
+            self.of_system[turn.start : turn.stop] = turn.system
         self.turn_at: NDArray[np.int64] = np.full(len(tokens), -1, np.int64)
         """Which turn a word is of; -1 where it is of an answer, or of a turn that is too short."""
         for number, (start, stop) in enumerate(self.turns):
@@ -377,27 +415,42 @@ class _Held:
         """How many of a turn's shingles a row must hold."""
         self.compared_as_whole = self._keep_exact(asked)
 
-    def _weight(self, turn: tuple[int, int, int]) -> float:
+    def _weight(self, turn: _Turn) -> float:
         """Words; two characters of a script without spaces are about one."""
-        return turn[2] - turn[1] - float(self.alone[turn[1] : turn[2]].sum()) / 2
+        return turn.stop - turn.start - float(self.alone[turn.start : turn.stop].sum()) / 2
 
-    def _keep_exact(self, asked: Sequence[tuple[int, int, int]]) -> frozenset[int]:
-        turns: dict[int, list[tuple[int, int, int]]] = {}
+    def _keep_exact(self, asked: Sequence[_Turn]) -> frozenset[int]:
+        turns: dict[int, list[_Turn]] = {}
         for turn in asked:
-            turns.setdefault(turn[0], []).append(turn)
+            turns.setdefault(turn.item, []).append(turn)
         whole = set()
         for item, mine in turns.items():
             texts = self.items[item].prompt or self.items[item].answer
-            joined = np.concatenate([self.tokens[start:stop] for _, start, stop in mine])
-            keys = {joined.tobytes(): texts} if len(joined) else {}
+            joined = np.concatenate([self.tokens[:0], *(self.tokens[t.start : t.stop] for t in mine if not t.system)])
+            keys = {joined.tobytes(): (texts, False)} if len(joined) else {}
             if keys:
                 whole.add(item)
-            for turn, text in zip(mine, texts, strict=True):
+            for turn in mine:
                 if self._weight(turn) >= LONG_ENOUGH:
-                    keys.setdefault(self.tokens[turn[1] : turn[2]].tobytes(), (text,))
-            for key, said in keys.items():
-                self.exact.setdefault(key, []).append((item, said))
+                    keys.setdefault(self.tokens[turn.start : turn.stop].tobytes(), ((turn.text,), turn.system))
+            for key, (said, system) in keys.items():
+                self.exact.setdefault(key, []).append((item, said, system))
         return frozenset(whole)
+
+
+def _shared(items: Sequence[Item]) -> set[str]:
+    """The system messages that many items of a set share: they say what is done, not what is asked."""
+    counts = Counter(text for item in items for text in set(item.system))
+    return {text for text, count in counts.items() if count > max(1, min(CROWD, len(items) // 2))}
+
+
+class _Told(NamedTuple):
+    """A system message of training rows."""
+
+    rows: int
+    """How many rows had it."""
+    leaks: dict[bool, list[tuple[int, Leak]]]
+    """What it gives away; by whether so many rows have it that it is not compared with the items' system messages."""
 
 
 class Audit:
@@ -425,7 +478,10 @@ class Audit:
         self._crowded = {name: {f"{n}-gram": 0 for n in self.ngrams} for name in sets}
         self._index = _Index.make(self._parts())
         self._widths = [int(w) for w in np.unique(self._index.widths)]
-        compared = frozenset(self._held.turn_item)
+        self._told: dict[str, _Told] = {}
+        compared = frozenset(
+            item for item, system in zip(self._held.turn_item, self._held.turn_of_system, strict=True) if not system
+        )
         for item in range(len(self._held.items)):
             counts = self._too_short[self._sets[self._held.set_of[item]]]
             counts["exact"] += item not in self._held.compared_as_whole
@@ -478,6 +534,27 @@ class Audit:
     def look(self, row: Item) -> list[tuple[str, Leak]]:
         """One training row against all evaluation sets: every leak, with the name of the set it leaks into."""
         self._rows += 1
+        leaks = self._by_source(row) + self._compare(row)
+        for text in row.system:
+            known = {(item, leak.name) for item, leak in leaks}
+            told = self._by_system(text)
+            leaks += [(i, replace(leak, train=row.id)) for i, leak in told if (i, leak.name) not in known]
+        self._count(leaks)
+        return [(self._sets[self._held.set_of[item]], leak) for item, leak in leaks]
+
+    def _by_system(self, text: str) -> list[tuple[int, Leak]]:
+        """The leaks of a system message. Many rows have the same, so the last ones are kept with what was found."""
+        told = self._told.pop(text, None) or _Told(0, {})
+        shared = told.rows >= CROWD
+        if shared not in told.leaks:
+            told.leaks[shared] = self._compare(Item("", (text,)), with_system=not shared)
+        self._told[text] = _Told(told.rows + 1, told.leaks)
+        if len(self._told) > TOLD:
+            del self._told[next(iter(self._told))]
+        return told.leaks[shared]
+
+    def _compare(self, row: Item, with_system: bool = True) -> list[tuple[int, Leak]]:
+        """The leaks of a row's texts, with or without those into system messages."""
         known = self._held.ids.get
         ids: list[int] = []
         stops = []
@@ -486,9 +563,8 @@ class Audit:
             ids.append(_END)
             stops.append(len(ids) - 1)
         tokens = np.array(ids, np.int64)
-        leaks = self._by_source(row)
-        exact = self._by_exact(row, tokens, stops)
-        leaks += exact.values()
+        exact = self._by_exact(row, tokens, stops, with_system)
+        leaks = list(exact.values())
 
         sums = rolling.sums(self._held.hashes[tokens])
         windows = [rolling.windows(sums, width) for width in self._widths]
@@ -497,11 +573,10 @@ class Audit:
             firsts = np.cumsum([0, *(len(w) for w in windows)])
             at = at - firsts[np.searchsorted(firsts, at, "right") - 1]
             shingle = self._index.names[key] == 0
-            leaks += self._by_nearness(row, tokens, at[shingle], key[shingle], exact)
+            leaks += self._by_nearness(row, tokens, at[shingle], key[shingle], exact, with_system)
             if not shingle.all():
-                leaks += self._by_ngram(row, at[~shingle], key[~shingle])
-        self._count(leaks)
-        return [(self._sets[self._held.set_of[item]], leak) for item, leak in leaks]
+                leaks += self._by_ngram(row, at[~shingle], key[~shingle], with_system)
+        return leaks
 
     def _count(self, leaks: Iterable[tuple[int, Leak]]) -> None:
         into = set()
@@ -518,7 +593,9 @@ class Audit:
         items = self._held.items
         return [(i, Leak("source", 0, row.id, items[i].id, text, 1.0)) for i, text in sorted(found.items())]
 
-    def _by_exact(self, row: Item, tokens: NDArray[np.int64], stops: list[int]) -> dict[int, tuple[int, Leak]]:
+    def _by_exact(
+        self, row: Item, tokens: NDArray[np.int64], stops: list[int], with_system: bool
+    ) -> dict[int, tuple[int, Leak]]:
         starts = [0, *(stop + 1 for stop in stops)][: len(stops)]
         asked = len(row.prompt or row.answer)
         texts = row.prompt + row.answer
@@ -529,7 +606,9 @@ class Audit:
                 asks.append((tokens[start:stop].tobytes(), (text,)))
         found: dict[int, tuple[int, Leak]] = {}
         for words_asked, said in asks:
-            for item, asked_there in self._held.exact.get(words_asked, ()):
+            for item, asked_there, system in self._held.exact.get(words_asked, ()):
+                if system and not with_system:
+                    continue
                 if item not in found and _signs(said) == _signs(asked_there):
                     text = excerpt(said, 0, len(tokens))
                     found[item] = (item, Leak("exact", 0, row.id, self._held.items[item].id, text, 1.0))
@@ -542,6 +621,7 @@ class Audit:
         at: NDArray[np.int64],
         key: NDArray[np.int64],
         exact: Collection[int],
+        with_system: bool,
     ) -> list[tuple[int, Leak]]:
         held = self._held
         keys = np.unique(key)
@@ -555,7 +635,7 @@ class Audit:
         for t in hopeful[np.argsort(-share, kind="stable")].tolist():
             item = held.turn_item[t]
             of_set = held.set_of[item]
-            if item in exact or tries[of_set] == CROWD:
+            if item in exact or tries[of_set] == CROWD or (held.turn_of_system[t] and not with_system):
                 continue
             tries[of_set] += 1
             start, stop = held.turns[t]
@@ -566,9 +646,14 @@ class Audit:
                 best[item] = Leak("near", 0, row.id, held.items[item].id, text, round(likeness, 4))
         return sorted(best.items())
 
-    def _by_ngram(self, row: Item, at: NDArray[np.int64], key: NDArray[np.int64]) -> list[tuple[int, Leak]]:
+    def _by_ngram(
+        self, row: Item, at: NDArray[np.int64], key: NDArray[np.int64], with_system: bool
+    ) -> list[tuple[int, Leak]]:
         held = self._held
         places, which = self._index.spread(key)
+        if not with_system:
+            asked = ~held.of_system[places]
+            places, which = places[asked], which[asked]
         item, name = held.item_at[places], self._index.names[key[which]]
         width, at = self._index.widths[key[which]], at[which]
         leaks = []
@@ -593,7 +678,9 @@ class Audit:
             ordered = {kind: tuple(sorted(ones, key=lambda one: one.held)) for kind, ones in leaked.items()}
             rows = {kind: self._leaking[number, kind] for kind in self.kinds}
             items = self._held.set_of.count(number)
-            sets[name] = SetReport(items, dict(self._too_short[name]), dict(self._crowded[name]), ordered, rows)
+            sets[name] = SetReport(
+                items, dict(self._too_short[name]), dict(self._crowded[name]), ordered, rows, self._held.shared[number]
+            )
         return Report(self._rows, self.ngrams, self.near, sets)
 
 

@@ -71,7 +71,7 @@ class Diverse(Switch):
 
 
 class Leaks(Switch):
-    """Take training rows away that give away items of evaluation sets."""
+    """Take training rows away that give away items of evaluation sets; paraphrases and translations are not found."""
 
     sets: list[str] = Field(default_factory=list, description="Files or folders of evaluation sets, in any known form.")
     ngrams: list[int] = Field(default=[13], description="Words in a row that must not be the same; 8 takes many more.")
