@@ -15,9 +15,7 @@ Shapes: T tokens, H heads, K key/value heads, D head size, N tiles in a group, S
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -26,17 +24,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.errors import TrainError
-
-varlen_attn: Any = None
-"""Torch's attention over documents of any lengths. It began, in 2.10, without windows: then it is not used."""
-with suppress(ImportError):
-    from torch.nn.attention import varlen
-
-    if "window_size" in inspect.signature(varlen.varlen_attn).parameters:
-        varlen_attn = varlen.varlen_attn
+from tunesmith.models.hf import varlen
+from tunesmith.models.hf.attention import register
+from tunesmith.models.hf.kernels import softmax_backward
 
 NAME = "tunesmith"
 
@@ -127,6 +119,8 @@ class Packed:
     """How many of the T tokens, at the end, belong to no document. Nothing is learned from them."""
     begins: tuple[int, ...] = ()
     """Where in each document the first learned token stands: there an encoder-decoder's answer begins."""
+    asked: set[int] = field(default_factory=set, repr=False, compare=False)
+    """The attention layers that were computed by it: empty where a model goes on with an attention of its own."""
     _made: dict[torch.dtype, Tiles] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -246,7 +240,7 @@ class _PackedAttention(torch.autograd.Function):
             if g.size <= _BLOCK:
                 p = kept.pop(0)
                 dvg = p.mT @ dog
-                ds = torch._softmax_backward_data(dog @ vg.mT, p, -1, p.dtype).mul_(scale)
+                ds = softmax_backward(dog @ vg.mT, p).mul_(scale)
                 dqg, dkg = ds @ kg, ds.mT @ qg
             else:
                 dqg, dkg, dvg = torch.empty_like(qg), torch.zeros_like(kg), torch.zeros_like(vg)
@@ -254,7 +248,7 @@ class _PackedAttention(torch.autograd.Function):
                     p = _probabilities(qg[:, :, a:b], kg[:, :, :b], g.mask[:, :, a:b, :b], scale)
                     dob = dog[:, :, a:b]
                     dvg[:, :, :b] += p.mT @ dob
-                    ds = torch._softmax_backward_data(dob @ vg[:, :, :b].mT, p, -1, p.dtype).mul_(scale)
+                    ds = softmax_backward(dob @ vg[:, :, :b].mT, p).mul_(scale)
                     dqg[:, :, a:b] = ds @ kg[:, :, :b]
                     dkg[:, :, :b] += ds.mT @ qg[:, :, a:b]
             dq.append(_untile(dqg))
@@ -298,24 +292,15 @@ def _unrepeat(x: Tensor, kv_heads: int) -> Tensor:
     return x.view(n, kv_heads, heads // kv_heads, size, width).sum(2)
 
 
-def _documents(q: Tensor, k: Tensor, v: Tensor, packed: Packed, scale: float, window: int | None) -> Tensor:
-    """Attention of documents of any lengths, [T, H, D], by torch's own kernel for half precision on GPUs."""
-    found: Tensor = varlen_attn(
-        q, k, v, packed.bounds, packed.bounds, packed.longest, packed.longest,
-        scale=scale, window_size=(-1 if window is None else window - 1, 0), enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
-    return found
-
-
-def _has_kernel(x: Tensor) -> bool:
-    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and varlen_attn is not None
-
-
 def _capped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float, scale: float, cap: float) -> Tensor:
     """Attention whose scores have a soft limit (Gemma 2). Slots without a token look at themselves alone."""
     scores = cap * torch.tanh((q @ k.mT) * scale / cap)
     p = torch.softmax(scores.masked_fill(~mask, float("-inf")).float(), -1).to(q.dtype)
     return nn.functional.dropout(p, dropout) @ v
+
+
+_HARMLESS = frozenset({"position_ids", "position_embeddings", "cache_position", "use_cache"})
+"""What some models pass on to their attention although they have used it before: the keys hold the positions already."""
 
 
 def packed_attention(
@@ -329,23 +314,37 @@ def packed_attention(
     packed: Packed | None = None,
     fused: bool = True,
     sliding_window: int | None = None,
-    **kwargs: Any,
+    softcap: float | None = None,
+    is_causal: bool | None = None,
+    **others: Any,
 ) -> tuple[Tensor, None]:
-    """The transformers attention interface: query [1, H, T, D], key and value [1, K, T, D] -> [1, T, H, D]."""
+    """The transformers attention interface: query [1, H, T, D], key and value [1, K, T, D] -> [1, T, H, D].
+
+    A keyword that is not known here may change what the model computes, so it is refused unless it asks for nothing.
+    """
     if packed is None:
         raise TrainError(
             "This model has packed attention, which needs to know where documents end (packed=...). "
             'For generation load it with attention="sdpa".'
         )
-    if kwargs.get("s_aux") is not None or kwargs.get("position_bias") is not None:
-        raise TrainError(f"{type(module).__name__} needs an attention that packed training does not know yet.")
-    cap = kwargs.get("softcap")
+    unknown = sorted(name for name, value in others.items() if name not in _HARMLESS and _asks(value))
+    if is_causal is False:
+        unknown = ["is_causal=False", *unknown]
+    if attention_mask is not None:
+        unknown = ["a mask of its own", *unknown]
+    if unknown:
+        asked = ", ".join(unknown)
+        raise TrainError(
+            f"{type(module).__name__} asks its attention for {asked}, which packed attention does not know."
+        )
+    packed.asked.add(id(module))
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     q, k, v = (x.transpose(1, 2)[0] for x in (query, key, value))
     windowed = sliding_window is not None and packed.longest > sliding_window
-    if fused and not dropout and not cap and v.shape[-1] == q.shape[-1]:
-        if _has_kernel(q):
-            return _documents(q, k, v, packed, scale, sliding_window if windowed else None)[None], None
+    if fused and not dropout and not softcap and v.shape[-1] == q.shape[-1]:
+        if varlen.available(q):
+            window = sliding_window if windowed else None
+            return varlen.documents(q, k, v, packed.bounds, packed.longest, scale, window)[None], None
         if q.device.type == "cpu" and not windowed:
             out = _PackedAttention.apply(q, k, v, packed.tiles(q.dtype), scale)  # type: ignore[no-untyped-call]
             return out[None], None
@@ -357,12 +356,17 @@ def packed_attention(
             i = torch.arange(g.size, device=q.device)
             mask = mask & (i[:, None] - i < sliding_window)
         kg, vg = _repeat(kg, q.shape[1]), _repeat(vg, q.shape[1])
-        if cap:
-            og = _capped(qg, kg, vg, mask, dropout, scale, float(cap))
+        if softcap:
+            og = _capped(qg, kg, vg, mask, dropout, scale, float(softcap))
         else:
             og = nn.functional.scaled_dot_product_attention(qg, kg, vg, attn_mask=mask, dropout_p=dropout, scale=scale)
         parts.append(_untile(og))
     return torch.cat(parts).index_select(0, tiles.order)[None], None
 
 
-ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)
+def _asks(value: Any) -> bool:
+    """Whether the value of a keyword asks for anything."""
+    return value is not None and value is not False
+
+
+register(NAME, packed_attention)

@@ -30,6 +30,8 @@ from transformers import PreTrainedModel
 
 from tunesmith.errors import EvalError
 from tunesmith.models.hf import cache as kv
+from tunesmith.models.hf.attention import own_attention
+from tunesmith.models.hf.config import number, windowed
 from tunesmith.models.load import decoder_start
 
 Ids = Sequence[int] | NDArray[np.int32]
@@ -416,9 +418,8 @@ class _Run:
         self.device = next(model.parameters()).device
         # A recurrent state would run over padding, so such models get prompts of one length only.
         self.exact = not kv.Reading.of(model).plain
-        config = model.config.get_text_config()
-        self.vocabulary = int(config.vocab_size)
-        self.windowed = bool(getattr(config, "sliding_window", None))
+        self.vocabulary = number(model.config, "vocab_size")
+        self.windowed = windowed(model.config)
         self._begun: tuple[NDArray[np.int64], _State] | None = None
         """What prompts have begun with so far, and the state after it."""
 
@@ -575,15 +576,12 @@ class _PairRun(_Run):
 @contextmanager
 def _answering(model: PreTrainedModel, *, alone: bool = False) -> Iterator[_Run]:
     """The model in evaluation mode, with an attention that knows caches; afterwards it is as it was."""
-    training, attention = model.training, model.config._attn_implementation
+    training = model.training
     model.train(False)
-    if attention == "tunesmith":
-        model.set_attn_implementation("sdpa")
     try:
-        yield (_PairRun if model.config.is_encoder_decoder else _Run)(model, alone=alone)
+        with own_attention(model):
+            yield (_PairRun if model.config.is_encoder_decoder else _Run)(model, alone=alone)
     finally:
-        if attention == "tunesmith":
-            model.set_attn_implementation(attention)
         model.train(training)
 
 
@@ -646,7 +644,7 @@ def _distinct(rows: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]
 def positions(model: PreTrainedModel) -> int:
     """How many tokens the model can read; a number beyond all where it says nothing."""
     config = getattr(model, "config", None)
-    return int(getattr(config and config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
+    return (config is not None and number(config, "max_position_embeddings")) or 1 << 30
 
 
 def _room(model: PreTrainedModel, rows: Sequence[NDArray[np.int64]]) -> int:

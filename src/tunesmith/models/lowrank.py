@@ -27,10 +27,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from tunesmith.errors import TrainError, UnknownName, nearest
 from tunesmith.models.adapter import Adapter
+from tunesmith.models.hf.linear import is_linear, matrix, transposed
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "query_key_value", "c_attn", "dense")
 """What `targets: attention` means in the models that we know; ``dense`` only below an attention."""
@@ -69,7 +69,7 @@ class LowRank(nn.Module):
 
     def __init__(self, base: nn.Module, settings: Adapter, generator: torch.Generator) -> None:
         super().__init__()
-        weight = _matrix(base)
+        weight = matrix(base)
         outputs, inputs = weight.shape
         self.rank, self.scale = settings.rank, settings.scale
         bound = math.sqrt(1.0 / inputs)  # Kaiming's uniform with a = sqrt(5), as LoRA has it; B begins at nothing
@@ -88,7 +88,7 @@ class LowRank(nn.Module):
 
     def weight(self) -> Tensor:
         """The frozen weight [O, I]."""
-        return self.frozen.dense() if isinstance(self.frozen, _FourBits) else _matrix(self.frozen)
+        return self.frozen.dense() if isinstance(self.frozen, _FourBits) else matrix(self.frozen)
 
     @property
     def bias(self) -> Tensor | None:
@@ -130,7 +130,7 @@ class _FourBits(nn.Module):
             raise TrainError("bits: 4 needs bitsandbytes: pip install bitsandbytes") from None
         self._functional: Any = functional
         self.state: Any
-        weight = _matrix(base).detach().contiguous()
+        weight = matrix(base).detach().contiguous()
         self.packed, self.state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
         self.bias = getattr(base, "bias", None)
 
@@ -169,7 +169,7 @@ def targets(model: PreTrainedModel, wanted: Sequence[str]) -> list[str]:
     """The names of the linear layers that are meant; one that means none is an error."""
     asked: Any = model
     head = asked.get_output_embeddings()
-    linear = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head}
+    linear = {name: m for name, m in model.named_modules() if is_linear(m) and m is not head}
     chosen: set[str] = set()
     for want in wanted:
         if want == "all":
@@ -218,7 +218,7 @@ def merge(model: PreTrainedModel, exact: PreTrainedModel) -> PreTrainedModel:
     learned = dict(adapters(model))
     for name, layer in learned.items():
         plain = exact.get_submodule(name)
-        into = _matrix(plain)
+        into = matrix(plain)
         began = layer.weight() if isinstance(layer.frozen, _FourBits) else into
         into.copy_(layer.merged(began.to(layer.a.device)).to(into.device, into.dtype))
     inside = tuple(f"{name}." for name in learned)
@@ -258,7 +258,7 @@ def save_adapter(model: PreTrainedModel, folder: Path, settings: Adapter, *, bas
         "target_modules": sorted(names),
         "modules_to_save": sorted({n.removesuffix(".weight").rpartition(".")[2] for n in others}) or None,
         "ensure_weight_tying": bool(others) and _tied(model),
-        "fan_in_fan_out": isinstance(first.frozen, Conv1D),
+        "fan_in_fan_out": transposed(first.frozen),
         "lora_dropout": 0.0,
         "bias": "none",
         "inference_mode": True,
@@ -271,9 +271,3 @@ def save_adapter(model: PreTrainedModel, folder: Path, settings: Adapter, *, bas
 def _tied(model: Any) -> bool:
     head = model.get_output_embeddings()
     return head is not None and head.weight is model.get_input_embeddings().weight
-
-
-def _matrix(layer: nn.Module) -> Tensor:
-    """The weight of a linear layer as [O, I]; GPT-2's layers hold it the other way round."""
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    return weight.t() if isinstance(layer, Conv1D) else weight

@@ -18,10 +18,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.errors import TrainError
+from tunesmith.errors import TrainError, TunesmithError
 from tunesmith.models import attention
 from tunesmith.models.attention import Packed
 from tunesmith.models.head import linear_cross_entropy
+from tunesmith.models.hf.attention import exchange, own_attention, restore
+from tunesmith.models.hf.cache import last_logits
+from tunesmith.models.hf.config import number, reach, setting
 
 STEP = 16
 """Side by side, lengths are filled up to multiples of this."""
@@ -42,11 +45,10 @@ class Policy:
         self.model = model
         self.head = head
         self.trunk = self._find_trunk(model)
-        config: Any = model.config.get_text_config()
-        self._cap = float(getattr(config, "final_logit_softcapping", None) or 0.0)
+        config = model.config
+        self._cap = float(setting(config, "final_logit_softcapping") or 0.0)
         # Granite divides its logits, Cohere multiplies them; for hidden states it is the same.
-        self._scale = float(getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1))
-        self._own = model.config._attn_implementation
+        self._scale = float(setting(config, "logit_scale") or 1 / (setting(config, "logits_scaling") or 1))
         self.run: Callable[[Callable[[], Tensor]], Tensor] = _plainly
         """Everything that is computed with the model goes through this: a divided model is gathered here."""
         self.packs = True
@@ -54,9 +56,9 @@ class Policy:
         self.fused = True
         """Whether attention may use its fast kernels; if not, ``why`` says why."""
         self.why = ""
-        heads = int(getattr(config, "num_attention_heads", 0))  # a state-space model has none
-        width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
-        self._work_of_pair = 2 * config.num_hidden_layers * heads * width
+        heads = number(config, "num_attention_heads")  # a state-space model has none
+        width = number(config, "head_dim") or number(config, "hidden_size") // max(1, heads)
+        self._work_of_pair = 2 * number(config, "num_hidden_layers") * heads * width
         apart = {id(p) for m in self.trunk.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
         apart.add(id(head.weight))
         self._work_of_token = sum(p.numel() for p in self.trunk.parameters() if p.ndim > 1 and id(p) not in apart)
@@ -82,9 +84,7 @@ class Policy:
         return model.base_model
 
     def _exchange_attention(self) -> None:
-        try:
-            self.model.set_attn_implementation(attention.NAME)
-        except ValueError:
+        if not exchange(self.model, attention.NAME):
             self._stand_apart("its attention cannot be exchanged")
 
     @property
@@ -142,8 +142,7 @@ class Policy:
 
     def _stand_apart(self, why: str) -> None:
         self.packs, self.why = False, why
-        if self.model.config._attn_implementation != self._own:
-            self.model.set_attn_implementation(self._own)
+        restore(self.model)
 
     def work(self, packed: Packed) -> tuple[int, int]:
         """(all, idle) multiplications of the trunk: for spare tokens, and for the empty slots of attention's tiles."""
@@ -175,66 +174,114 @@ class Policy:
     @torch.no_grad()
     def logits(self, ids: Tensor, packed: Packed) -> Tensor:
         """[T, V] logits everywhere: for checks and small things."""
-        logits = nn.functional.linear(self.hidden(ids, packed) * self._scale, self.head.weight, self._bias)
+        return self._logits(self.hidden(ids, packed))
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits = nn.functional.linear(hidden * self._scale, self.head.weight, self._bias)
         if self._cap:
             logits = self._cap * torch.tanh(logits / self._cap)
         return logits
 
     @torch.no_grad()
-    def check(self) -> None:
+    def check(self, longest: int | None = None) -> None:
         """See to it that what is computed is what the model itself says, and that no document sees another.
 
-        One document is changed: the logits of the other must stay the same to the last bit. Then the logits are
-        compared with the model's own forward on one document. A model that fails while packed is computed without the
-        fast kernels, then document beside document, with the reason in ``why``; one that fails then too is refused.
+        Documents of up to ``longest`` tokens are tried, the longest that will be trained on; by default, one that is
+        longer than every window of the model. Documents are changed one after the other: the logits of the others must
+        stay the same to the last bit. Then the logits of each are compared with the model's own forward on it. A model
+        that fails while packed is computed without the fast kernels, then document beside document, with the reason in
+        ``why``; one that fails then too is refused.
         """
+        layouts = self._layouts(longest)
         was_training = self.model.training
         self.model.train(False)
         try:
             while self.packs:
                 try:
-                    self._compare(exactly=True)
+                    for packed in layouts:
+                        self._compare(packed, exactly=True)
                     return
-                except (TrainError, RuntimeError, TypeError) as error:
+                except (TunesmithError, RuntimeError, TypeError, ValueError) as error:
                     self.why = str(error).splitlines()[0]
                     if self.fused:
                         self.fused = False
                     else:
                         self._stand_apart(self.why)
             try:
-                self._compare(exactly=False)
+                for packed in layouts:
+                    self._compare(packed, exactly=False)
             except TrainError as error:
                 raise TrainError(f"{error} It cannot be trained packed either: {self.why}") from None
         finally:
             self.model.train(was_training)
 
-    def _compare(self, *, exactly: bool) -> None:
+    def _layouts(self, longest: int | None) -> list[Packed]:
+        """The documents of each comparison: short ones first, which say soon what is wrong; then a long one between
+        two short ones, so that a rule for far tokens acts, and acts on one document only."""
+        config = self.model.config
+        room = number(config, "max_position_embeddings") or 1 << 30
+        long = min(reach(config) + 9 if longest is None else max(9, longest), room)
+        return [Packed.of(many, self.head.weight.device) for many in ((5, 7), (5, long, 7))]
+
+    def _compare(self, packed: Packed, *, exactly: bool) -> None:
         name = type(self.model).__name__
-        vocabulary = self.head.weight.shape[0]
-        generator = torch.Generator().manual_seed(0)
-        ids = torch.randint(vocabulary, (12,), generator=generator).to(self.head.weight.device)
-        packed = Packed.of([5, 7], self.head.weight.device)
-        before = self.run(lambda: self.logits(ids, packed))
-        changed = ids.clone()
-        changed[:5] = (changed[:5] + 1) % vocabulary
-        after = self.run(lambda: self.logits(changed, packed))
-        allowed = 0.06 if before.dtype == torch.bfloat16 else 1e-3
-        scale = max(1.0, float(before.abs().max()))
-        moved = float((before[5:] - after[5:]).abs().max())
-        # Side by side, a neighbour may change the rounding, as experts are computed together. Packed, nothing may.
-        if moved > (0 if exactly else 0.1 * allowed * scale):
-            raise TrainError(f"{name} lets packed documents see each other.")
-        if torch.equal(before[:5], after[:5]):
-            raise TrainError(f"{name} gives the same logits for different ids; the weights are damaged.")
-        implementation = self.model.config._attn_implementation
-        if implementation != self._own:
-            self.model.set_attn_implementation(self._own)
-        try:
-            own = self.run(lambda: self.model(input_ids=ids[None, 5:], use_cache=False).logits[0])
-        finally:
-            if implementation != self._own:
-                self.model.set_attn_implementation(implementation)
-        if float((own - before[5:]).abs().max()) > allowed * scale:
-            raise TrainError(
-                f"Logits of {name} differ from its own; its output or attention has a part that is not known here."
-            )
+        drawn = torch.randint(self._vocabulary, (packed.tokens,), generator=torch.Generator().manual_seed(0))
+        ids = drawn.to(self.head.weight.device)
+        starts = [0, *itertools.accumulate(packed.lengths)]
+        spans = [slice(a, b) for a, b in itertools.pairwise(starts)]
+        # The last tokens of a document have seen all of it; logits everywhere would take gigabytes.
+        said = [self._said(packed, k, span) for k, span in enumerate(spans)]
+        seen = [torch.arange(max(s.start, s.stop - _SEEN), s.stop, device=ids.device) for s in said]
+        before = self._at(ids, packed, seen)
+        if self.packs and not packed.asked:
+            raise TrainError(f"{name} computes its attention itself, whatever it is given.")
+        allowed, scale = _allowed(before[0].dtype), max(1.0, *(float(x.abs().max()) for x in before))
+        for changed, span in enumerate(spans[:-1]):
+            others = ids.clone()
+            others[span] = (others[span] + 1) % self._vocabulary
+            after = self._at(others, packed, seen)
+            for k, (a, b) in enumerate(zip(before, after, strict=True)):
+                if k == changed and torch.equal(a, b):
+                    raise TrainError(f"{name} gives the same logits for different ids; the weights are damaged.")
+                # Side by side, a neighbour may change the rounding, as experts are computed together. Packed, none may.
+                if k != changed and not _near(a, b, 0.0 if exactly else 0.1 * allowed * scale):
+                    raise TrainError(f"{name} lets packed documents see each other.")
+        with own_attention(self.model):
+            for k, (span, ours) in enumerate(zip(spans, before, strict=True)):
+                own = self._own_logits(ids[None, span], packed, k, keep=len(ours))
+                if not _near(own, ours, allowed * scale):
+                    raise TrainError(
+                        f"Logits of {name} differ from its own on a document of {span.stop - span.start} tokens; its "
+                        "output or attention has a part that is not known here."
+                    )
+
+    def _at(self, ids: Tensor, packed: Packed, seen: list[Tensor]) -> list[Tensor]:
+        """The logits of some tokens of each document."""
+        found = self.run(lambda: self._logits(self.hidden(ids, packed)[torch.cat(seen)]))
+        return list(found.split([len(at) for at in seen]))
+
+    def _said(self, packed: Packed, document: int, span: slice) -> slice:
+        """The tokens of a document whose hidden states predict something."""
+        return span
+
+    def _own_logits(self, ids: Tensor, packed: Packed, document: int, keep: int) -> Tensor:
+        """What the model says after the last tokens of a document, [keep, V]."""
+        return self.run(lambda: last_logits(self.model, keep, input_ids=ids))
+
+    @property
+    def _vocabulary(self) -> int:
+        return self.head.weight.shape[0]
+
+
+_SEEN = 8
+"""So many of the last tokens of a document are looked at."""
+
+
+def _allowed(dtype: torch.dtype) -> float:
+    """How far two ways of computing the same may be apart, as a part of the largest logit."""
+    return 0.06 if dtype in (torch.bfloat16, torch.float16) else 1e-3
+
+
+def _near(a: Tensor, b: Tensor, most: float) -> bool:
+    """Whether no number differs by more than ``most``; what is not a number is near nothing."""
+    return float((a - b).abs().max()) <= most

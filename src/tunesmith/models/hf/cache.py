@@ -74,6 +74,24 @@ def read(
     return out.logits[:, -keep:], found
 
 
+def last_logits(model: PreTrainedModel, keep: int, **given: Any) -> Tensor:
+    """The logits [keep, V] of the last tokens of one row, without a cache."""
+    kind = type(model)
+    if _keeps.get(kind, True):
+        try:
+            out = model(**given, use_cache=False, logits_to_keep=keep)
+        except TypeError:
+            _keeps[kind] = False
+    if not _keeps.setdefault(kind, True):
+        out = model(**given, use_cache=False)
+    logits: Tensor = out.logits[0, -keep:]
+    return logits
+
+
+_keeps: dict[type[PreTrainedModel], bool] = {}
+"""Which models take ``logits_to_keep``."""
+
+
 def encoded(states: Tensor) -> Any:
     """What an encoder has read, as the argument ``encoder_outputs`` of an encoder-decoder."""
     return BaseModelOutput(last_hidden_state=states)  # type: ignore[arg-type]
