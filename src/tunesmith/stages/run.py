@@ -35,6 +35,7 @@ from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job, Stage
 from tunesmith.stages.state import DONE, STARTED, check_inputs, damaged, digest, finish, read_state, started
 from tunesmith.stages.together import Calls, leads, many
+from tunesmith.train.cores import choose_waiting
 from tunesmith.train.lock import run_lock
 from tunesmith.train.malloc import give_back_memory
 
@@ -70,6 +71,7 @@ def run(
     console: Console | None = None,
 ) -> RunResult:
     """Run what is not done yet. ``only`` names the stages wanted (with what they read); ``again`` forces some."""
+    choose_waiting()
     console = console or new_console()
     folder = folder or Path("runs") / recipe.name
     wanted = _wanted(recipe, only)

@@ -49,6 +49,8 @@ class StepEvent:
     """Of the matrix products that this machine could have done in the time (MFU), as measured on it."""
     memory_mb: float
     """The most that was in use: of the GPU's memory, or of the process's."""
+    threads: int = 1
+    """That computed the step."""
 
 
 OnEvent = Callable[[StepEvent], None]

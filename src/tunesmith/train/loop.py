@@ -3,7 +3,7 @@
     for step: rows = plan.batch(step) -> batches -> sum of losses / weight of the whole batch -> clip -> step
 
 It knows no objective by name and never sees text. Everything random follows from (seed, step), so a run
-that was killed goes on to the same weights, bit for bit, on the same machine with as many threads.
+that was killed goes on to the same weights, bit for bit, on the same machine, however busy that is (see threads.py).
 
     out_dir/
       run.json          what is trained, on what, with which settings
@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from tunesmith.train.optim import Weights, compute_dtype, rate_at
 from tunesmith.train.parallel import Ranks, ranks_lost_are_told
 from tunesmith.train.record import TrainResult, digest, identity, read_result, same_run, write_result
 from tunesmith.train.settings import TrainSettings
+from tunesmith.train.threads import Threads, another, threads_of
 from tunesmith.train.validation import Best, apart, validate
 
 __all__ = ["TrainResult", "accumulate", "train"]
@@ -119,7 +120,7 @@ def train(
                 else "is trained document beside document and not packed, which costs padding"
             )
             notes.append(f"{type(net).__name__} {how}: {policy.why}")
-        start, history, best = _resume(out / "checkpoints", digest(about), machine, notes)
+        start, history, best, begun = _resume(out / "checkpoints", digest(about), machine, notes)
         net.train()
         at_once = settings.tokens_at_once or TOKENS_AT_ONCE[ranks.device.type]
         passes = max(1, -(-round(settings.batch_tokens / at_once) // ranks.size))
@@ -150,16 +151,32 @@ def train(
                 "run": digest(about),
                 "losses": list(history),  # which grows while this is written
                 "best": (best.step, best.loss),
-                "threads": torch.get_num_threads(),
+                "threads": threads.now,
+                "free": threads.free,
                 "ranks": ranks.size,
             }
             saver.save(step, optimizer.state, extra, now=now)
 
+        def try_out() -> torch.Tensor:
+            """The gradient of a part of the first batch: how long it takes, and with which bits."""
+            weights.grad.zero_()
+            torch.manual_seed(0)
+            items = [item for row in plan.batch(start) for item in row]
+            batch = goal.batch(_cut(items, passes, sources)[:1], sources, ranks.device)
+            (loss_of(policy, goal, batch).total / goal.weight(batch)).backward()  # type: ignore[no-untyped-call]
+            return weights.grad
+
         peak = ranks.size * peak_flops(ranks.device, dtype)
-        began = time.perf_counter()
-        with log, _stop_after_step() as stopped:
+        with ExitStack() as held:
+            held.enter_context(log)
+            stopped = held.enter_context(_stop_after_step())
             for note in notes:
                 log.say(note)
+            threads: Threads = held.enter_context(
+                threads_of(ranks, try_out if start < settings.steps else None, log.say, begun)
+            )
+            weights.grad.zero_()
+            began = time.perf_counter()
             for step in range(start, settings.steps):
                 lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay, settings.schedule)
                 torch.manual_seed(seed_of(settings.seed, "step", step, *[ranks.rank] * bool(ranks.rank)))
@@ -170,6 +187,7 @@ def train(
                 # All ranks of a divided model compute together, as often as each other, also who has nothing to do.
                 missing = passes - len(batches) if weights.divided else 0
                 spare = [goal.batch(rows[:1], sources, ranks.device)] * missing if missing else []
+                step_began = time.perf_counter()
                 try:
                     with ranks_lost_are_told():
                         done = accumulate(policy, goal, batches, weights, idle=spare)
@@ -193,6 +211,8 @@ def train(
                 for item in items:
                     drawn[item.source] += 1
                 now = sum(len(sources[item.source][item.index].ids) for item in items)
+                used = torch.get_num_threads()
+                threads.count(now, time.perf_counter() - step_began)
                 did = [policy.work(b.packed) for b in batches]
                 now_work, now_idle, stop = ranks.sums(sum(w for w, _ in did), sum(i for _, i in did), stopped())
                 tokens, work, idle = tokens + now, work + now_work, idle + now_idle
@@ -207,6 +227,7 @@ def train(
                         learned=round(done.learned),
                         padding=now_idle / now_work,
                         memory_mb=memory_mb(ranks.device),
+                        threads=used,
                         **log.speed(now, round(done.learned), policy.flops(now_work, done.learned), peak),
                     )
                 )
@@ -319,33 +340,22 @@ def _known(net: Any, sources: Mapping[str, TokenStore], shares: Mapping[str, flo
         )
 
 
-def _resume(folder: Path, run: str, machine: Machine, notes: list[str]) -> tuple[int, list[float], Best]:
-    """Go back to the newest whole checkpoint: its step, the losses until then, and the best of the rows kept apart."""
+def _resume(
+    folder: Path, run: str, machine: Machine, notes: list[str]
+) -> tuple[int, list[float], Best, Mapping[str, Any]]:
+    """Go back to the newest whole checkpoint: its step, the losses until then, the best of the rows kept apart, and
+    what the checkpoint says of the machine."""
     ranks = machine.weights.ranks
     found = ranks.told(lambda: checkpoint.newest(folder, notes.append))
     if found is None:
-        return 0, [], Best()
+        return 0, [], Best(), {}
     if found.extra["run"] != run:
         raise CheckpointError(f"{found.folder} is of another run. Choose another folder, or delete this one.")
     found.load(machine.optimizer.state)
     machine.weights.publish()
-    notes += _another_machine(found.extra, ranks)
-    return found.step, list(found.extra["losses"]), Best(*found.extra["best"])
-
-
-def _another_machine(extra: Mapping[str, Any], ranks: Ranks) -> list[str]:
-    """What differs from the machine on which the run was begun."""
-    found = []
-    for what, before, now in (
-        ("threads", extra["threads"], torch.get_num_threads()),
-        ("processes", extra["ranks"], ranks.size),
-    ):
-        if before != now:
-            found.append(
-                f"The run was begun with {before} {what} and goes on with {now}: the result "
-                "will be as good, but not the same to the last bit."
-            )
-    return found
+    if found.extra["ranks"] != ranks.size:
+        notes.append(another("processes", found.extra["ranks"], ranks.size))
+    return found.step, list(found.extra["losses"]), Best(*found.extra["best"]), found.extra
 
 
 def _cut(items: Sequence[Item], passes: int, sources: Mapping[str, TokenStore]) -> list[Row]:
