@@ -17,6 +17,12 @@ from tunesmith.types import Comparison, Conversation, SetAside
 DATA = Path(__file__).parents[3] / "shared/data"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real data sets are not beside the repository")
 
+IDENTITY = {
+    "has a placeholder that nothing fills: {{author}}, {{name}}": 52,
+    "has a placeholder that nothing fills: {{name}}": 25,
+    "has a placeholder that nothing fills: {{author}}": 8,
+}
+
 # file: reader, language, rows, rows set aside
 FILES = {
     "alpaca_random_9k.json.gz": ("alpaca", "en", 9229, {"has no answer": 4}),
@@ -45,7 +51,7 @@ FILES = {
     "formats/glaive_toolcall_en_demo.json.gz": ("sharegpt", "en", 300, {}),
     "formats/glaive_toolcall_zh_demo.json.gz": ("sharegpt", "zh", 300, {}),
     "formats/hh_rlhf_harmless_base_test.jsonl.gz": ("preference", "en", 2312, {"has an empty answer": 4}),
-    "formats/identity.json.gz": ("alpaca", "en", 91, {}),
+    "formats/identity.json.gz": ("alpaca", "en", 91, IDENTITY),
     "formats/kto_en_demo.json.gz": ("preference", "en", 300, {}),
     "formats/oasst_en_100_tree.jsonl.gz": ("oasst", "en", 100, {}),
     "formats/sharegpt_dummy.json.gz": ("sharegpt", "en", 500, {}),

@@ -134,13 +134,14 @@ class CardBox:
 
 
 def said(row: Conversation) -> str:
-    """All that makes an answer: what is said, thought and called."""
+    """All that makes an answer: what is said; and of the whole row what is thought and called, and the tools that may
+    be. Rows that differ in any of it are not the same row again."""
     last = row.messages[-1] if row.messages else None
-    if last is None or last.role != "assistant":
-        return ""
-    if last.reasoning_content is None and not last.tool_calls:
-        return last.content
-    return repr((last.content, last.reasoning_content, last.tool_calls))
+    answer = last.content if last is not None and last.role == "assistant" else ""
+    rest = [(m.reasoning_content, m.tool_calls, m.name, m.learn) for m in row.messages]
+    if not row.tools and not any(thought is not None or calls or learn for thought, calls, _, learn in rest):
+        return answer
+    return repr((answer, rest, row.tools))
 
 
 def hash64(text: str) -> int:

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from tunesmith.data import border, media, placeholders
 from tunesmith.data.files import Piece, Row, pieces
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, TunesmithError
 from tunesmith.registry import Registry
 from tunesmith.types import Comparison, Conversation, SetAside, Source
 
@@ -55,6 +56,7 @@ class Record:
 
 
 Found = Record | Conversation | Comparison | SetAside
+Said = TypeVar("Said", bound=Conversation | Comparison)
 OfRow = Callable[[Any, "Task"], Iterator[Found]]
 
 
@@ -103,6 +105,9 @@ FILE_KEYS: dict[str, Key] = {
     "fields": Key("map", required=False),
 }
 
+FILL = Key("map", required=False)
+"""What stands in placeholders of rows in words: {name: Ada, author: the lab}."""
+
 
 def reader(
     name: str, keys: Mapping[str, Key]
@@ -134,13 +139,14 @@ def row_reader(
                 if isinstance(row, SetAside):
                     yield row
                 else:
-                    yield from _found(of_row, row, task, names)
+                    yield from _found(of_row, row, task, names, gives == "words")
 
         def read(task: Task) -> Iterator[Found]:
             for piece in pieces(task.settings["path"], kind):
                 yield from of_piece(piece, task)
 
-        READERS.add(name)(Reader(read, {**FILE_KEYS, **(keys or {})}, gives, sign, kind, of_piece))
+        own = {**FILE_KEYS, **({"fill": FILL} if gives == "words" else {}), **(keys or {})}
+        READERS.add(name)(Reader(read, own, gives, sign, kind, of_piece))
         return of_row
 
     return register
@@ -187,35 +193,41 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return out
 
 
-def _found(of_row: OfRow, row: Row, task: Task, names: Mapping[str, str]) -> Iterator[Found]:
+def _found(of_row: OfRow, row: Row, task: Task, names: Mapping[str, str], in_words: bool) -> Iterator[Found]:
     """What a row gives, with its source; or why it gives nothing."""
     source = row.source
     try:
-        for found in of_row(_renamed(row.value, names), task):
+        value = _renamed(row.value, names)
+        if in_words and (reason := media.in_columns(value)):
+            raise Unusable(reason)
+        for found in of_row(value, task):
             if isinstance(found, SetAside):
                 yield replace(found, source=source, row=found.row or str(source))
-            elif _is_unicode(found):
-                yield replace(found, source=source)
             else:
-                yield SetAside(str(source), "holds half a surrogate pair, which is not Unicode text", source)
+                whole = found if isinstance(found, Record) else _learnable(found, task)
+                if reason := border.fault(whole):
+                    raise Unusable(reason)
+                yield replace(whole, source=source)
     except Unusable as error:
         yield SetAside(str(source), str(error), source)
     except RecursionError:
         yield SetAside(str(source), "is nested too deeply", source)
+    except (TunesmithError, MemoryError):
+        raise
+    except Exception as error:
+        # A reader that somebody has added may not expect every value. That costs the row, not the build.
+        reason = f"the reader {task.reader!r} cannot read it: {type(error).__name__}: {error}"
+        yield SetAside(str(source), reason, source)
 
 
-def _is_unicode(found: Record | Conversation | Comparison) -> bool:
-    """Whether all its texts can be written as UTF-8."""
-    try:
-        if isinstance(found, Record):
-            for value in found.fields.values():
-                "".join(value).encode()
-        elif isinstance(found, Conversation):
-            for message in found.messages:
-                message.content.encode()
-        else:
-            for message in (*found.prompt, *(m for answer in found.answers for m in answer)):
-                message.content.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _learnable(row: Said, task: Task) -> Said:
+    """A row in words with its placeholders filled. What is no text, and what nobody has filled, is not learned."""
+    full = placeholders.filled(row, task.settings.get("fill") or {})
+    asked = full.messages if isinstance(full, Conversation) else full.prompt
+    said = () if isinstance(full, Conversation) else (m for answer in full.answers for m in answer)
+    for message in asked:
+        if message.role == "user" and (reason := media.in_text(message.content)):
+            raise Unusable(reason)
+    if reason := placeholders.unfilled((*asked, *said)):
+        raise Unusable(reason)
+    return full

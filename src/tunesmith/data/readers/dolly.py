@@ -18,4 +18,6 @@ def dolly(row: Any, task: Task) -> Iterator[Found]:
     instruction = need(row, "instruction")
     question = f"{instruction}\n\n{context}" if context.strip() else instruction
     messages = ask(question, first_of(row, "response", "output"))
-    yield Conversation(messages, id=digest_of(messages), task=f"{task.stem}.{need(row, 'category')}.{task.language}")
+    category = need(row, "category")
+    id = digest_of(messages, category)
+    yield Conversation(messages, id=id, task=f"{task.stem}.{category}.{task.language}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tunesmith.data.reader import Found, Unusable, has, row_reader
-from tunesmith.data.readers.shape import ask, digest, fetch, first_of, items, maybe, need
+from tunesmith.data.readers.shape import ask, digest, first_of, items, list_of, maybe, name_of, need
 from tunesmith.data.task import Task
 from tunesmith.types import Conversation
 
@@ -20,7 +20,7 @@ def humaneval(row: Any, task: Task) -> Iterator[Found]:
     solution = begin + maybe(row, "canonical_solution")
     question = f"Complete this Python function.\n\n```python\n{begin.rstrip()}\n```"
     answer = f"```python\n{solution.rstrip()}\n```"
-    id = str(fetch(row, "task_id") or digest(begin))
+    id = name_of(row, "task_id") or digest(begin, tests)
     yield Conversation(ask(question, answer), id=id, answers=(answer,), checks=(check,), metric="passes")
 
 
@@ -29,9 +29,12 @@ def mbpp(row: Any, task: Task) -> Iterator[Found]:
     wish, tests = first_of(row, "prompt", "text"), items(row, "test_list")
     if not tests or not all(isinstance(test, str) for test in tests):
         raise Unusable("`test_list` has no tests")
-    before = [maybe(row, "test_setup_code"), *(fetch(row, "test_imports") or [])]
+    imports = list_of(row, "test_imports")
+    if not all(isinstance(line, str) for line in imports):
+        raise Unusable("`test_imports` holds something that is no text")
+    before = [maybe(row, "test_setup_code"), *imports]
     check = {"id": "python", "tests": "\n".join([*before, *tests])}
     question = f"{wish.strip()}\n\nThe program has to pass these tests:\n\n```python\n" + "\n".join(tests) + "\n```"
     answer = f"```python\n{need(row, 'code').strip()}\n```"
-    id = str(fetch(row, "task_id") or digest(wish))
+    id = name_of(row, "task_id") or digest(wish, *tests)
     yield Conversation(ask(question, answer), id=id, answers=(answer,), checks=(check,), metric="passes")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tunesmith.data.reader import Found, Unusable, has, row_reader
-from tunesmith.data.readers.shape import digest, fetch, items, need
+from tunesmith.data.readers.shape import digest, items, name_of, need
 from tunesmith.data.task import Task
 from tunesmith.types import Conversation, Message
 
@@ -22,9 +22,8 @@ def ifeval(row: Any, task: Task) -> Iterator[Found]:
     if not all(isinstance(one, dict | None) for one in arguments):
         raise Unusable("`kwargs` holds something that is no object")
     checks = tuple(
-        {"id": name, **{k: v for k, v in (given or {}).items() if v is not None}}
+        {**{k: v for k, v in (given or {}).items() if v is not None}, "id": name}
         for name, given in zip(names, arguments, strict=True)
     )
-    key = fetch(row, "key")
-    id = str(digest(prompt) if key is None else key)
+    id = name_of(row, "key") or digest(prompt)
     yield Conversation((Message("user", prompt),), id=id, checks=checks, metric="constraints")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from tunesmith.data.reader import Found, Key, Record, Unusable, has, row_reader
-from tunesmith.data.readers.shape import digest, items, maybe, need
+from tunesmith.data.readers.shape import digest, items, list_of, maybe, need
 from tunesmith.data.task import Task
 from tunesmith.errors import DataError
 from tunesmith.types import SetAside
@@ -34,7 +34,7 @@ def labelled(row: Any, task: Task) -> Iterator[Found]:
     wanted = [name.strip() for name in task.settings.get("splits", ",".join(SPLITS)).split(",")]
     name = maybe(row, "dataset") or task.name
     for split in wanted:
-        for i, one in enumerate(row.get(split) or ()):
+        for i, one in enumerate(list_of(row, split)):
             place = f"{name}/{split}[{i}]"
             try:
                 yield _record(one, pattern, labels, split, name)

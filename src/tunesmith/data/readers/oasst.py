@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.data.reader import Found, Key, Unusable, has, row_reader
-from tunesmith.data.readers.shape import ROLES, fetch, maybe, need
+from tunesmith.data.readers.shape import ROLES, fetch, list_of, maybe, need, shown
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
 from tunesmith.types import Comparison, Conversation, Message
@@ -54,7 +54,7 @@ class _Ranked:
 def _message(node: Any) -> Message:
     speaker = need(node, "role")
     if speaker not in ("prompter", "assistant"):
-        raise Unusable(f"nobody knows the role {speaker!r}")
+        raise Unusable(f"nobody knows the role {shown(speaker)}")
     return Message(ROLES[speaker], need(node, "text"))
 
 
@@ -63,14 +63,24 @@ def _good(node: Any) -> bool:
         isinstance(node, Mapping)
         and not node.get("deleted")
         and node.get("review_result") is not False
-        and bool(str(node.get("text") or "").strip())
+        and bool(need(node, "text").strip())
     )
 
 
 def _replies(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Those that may be used, the best first; unranked ones behind, in their order."""
-    good = [reply for reply in node.get("replies") or () if _good(reply)]
-    return sorted(good, key=lambda reply: reply["rank"] if isinstance(reply.get("rank"), int) else len(good))
+    good = [reply for reply in list_of(node, "replies") if _good(reply)]
+    return sorted(good, key=lambda reply: len(good) if (rank := _rank(reply)) is None else rank)
+
+
+def _rank(node: Mapping[str, Any]) -> int | None:
+    """Where reviewers put an answer among the others, 0 for the best."""
+    rank = node.get("rank")
+    if isinstance(rank, float) and rank.is_integer():
+        rank = int(rank)
+    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int)):
+        raise Unusable(f"`rank` is {shown(rank)}, wanted a whole number")
+    return rank
 
 
 def _paths(node: Mapping[str, Any], before: tuple[Message, ...]) -> Iterator[tuple[Message, ...]]:
@@ -96,8 +106,8 @@ def _best(node: Mapping[str, Any]) -> Iterator[tuple[Message, ...]]:
 def _ranked(node: Mapping[str, Any], before: tuple[Message, ...]) -> Iterator[_Ranked]:
     here = (*before, _message(node))
     replies = _replies(node)
-    ranked = [reply for reply in replies if isinstance(reply.get("rank"), int)]
+    ranked = [(reply, rank) for reply in replies if (rank := _rank(reply)) is not None]
     if len(ranked) > 1 and here[-1].role == "user":
-        yield _Ranked(here, tuple((_message(r),) for r in ranked), tuple(-float(r["rank"]) for r in ranked))
+        yield _Ranked(here, tuple((_message(r),) for r, _ in ranked), tuple(-float(rank) for _, rank in ranked))
     for reply in replies:
         yield from _ranked(reply, here)

@@ -1,21 +1,39 @@
 """The reader ``messages``: ``messages`` of ``{role, content}``, as OpenAI and Hugging Face write them.
 
-Tool calls keep their ids; ``weight`` 0 or 1 says whether a message is learned (with ``learn: marked``); content in
-parts is joined, as far as it is text; a message may carry ``reasoning_content``.
+Tool calls keep their ids. Content in parts is joined: parts of text, of thoughts and of tool calls, as OpenAI
+(``{type: text, text}``) and LLaMA-Factory's v1 form (``{type: text, value}``) write them. A message may carry
+``reasoning_content``. ``weight`` (OpenAI), ``loss_weight`` (LLaMA-Factory), ``train`` or ``training`` (Axolotl) say
+whether a message is learned, with ``learn: marked``; in a row with such marks, an answer without one is learned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from tunesmith.data import media
 from tunesmith.data.reader import Found, Sign, Unusable, row_reader
-from tunesmith.data.readers.shape import ROLES, chat, digest_of, fetch, items, maybe, parsed, shown, tools
+from tunesmith.data.readers.shape import (
+    ROLES,
+    call_of,
+    chat,
+    digest_of,
+    fetch,
+    items,
+    maybe,
+    parsed,
+    shown,
+    text_or_none,
+    tools,
+)
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
 from tunesmith.types import Conversation, Message
 
 _KEYS = ("messages", "conversation", "conversations")
+_MARKS = ("weight", "loss_weight", "learn", "train", "training")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 
 
 def messages_key(row: Any) -> str | None:
@@ -37,8 +55,17 @@ SIGN = Sign(
 @row_reader("messages", sign=SIGN)
 def read_messages(row: Any, task: Task) -> Iterator[Found]:
     turns = items(row, messages_key(row) or "messages")
-    messages = chat([message(turn) for turn in turns])
-    yield Conversation(messages, id=digest_of(messages), tools=tools(row))
+    messages = chat(messages_of(turns))
+    able = tools(row)
+    yield Conversation(messages, id=digest_of(messages, able), tools=able)
+
+
+def messages_of(turns: Any) -> tuple[Message, ...]:
+    """Messages, with the marks of what is learned made whole."""
+    found = tuple(map(message, turns))
+    if all(m.learn is None for m in found):
+        return found
+    return tuple(replace(m, learn=True) if m.role == "assistant" and m.learn is None else m for m in found)
 
 
 def message(item: Any) -> Message:
@@ -47,54 +74,77 @@ def message(item: Any) -> Message:
     role = ROLES.get(speaker.lower())
     if role is None:
         close = nearest(speaker.lower(), ROLES)
-        raise Unusable(f"nobody knows the role {speaker!r}" + (f"; did you mean {close!r}?" if close else ""))
-    calls = _calls(fetch(item, "tool_calls") or ())
-    content = _content(fetch(item, "content"))
+        raise Unusable(f"nobody knows the role {shown(speaker)}" + (f"; did you mean {close!r}?" if close else ""))
+    content, thoughts, calls = _parts(fetch(item, "content"))
+    calls += _calls(fetch(item, "tool_calls"))
+    thoughts = next((text for key in _THOUGHTS if (text := text_or_none(item, key)) is not None), thoughts)
     if not content.strip() and not calls and role != "tool":
         raise Unusable(f"has an empty message of the {role}")
-    weight = fetch(item, "weight")
-    if weight is not None and weight not in (0, 1):
-        raise Unusable(f"a message has weight {shown(weight)}, wanted 0 or 1")
+    if calls and role != "assistant":
+        raise Unusable(f"has a tool call of the {role}")
     return Message(
         role,
         content,
-        reasoning_content=fetch(item, "reasoning_content"),
+        reasoning_content=thoughts,
         tool_calls=calls,
-        tool_call_id=fetch(item, "tool_call_id"),
-        name=fetch(item, "name"),
-        learn=None if weight is None else bool(weight),
+        tool_call_id=text_or_none(item, "tool_call_id"),
+        name=text_or_none(item, "name"),
+        learn=_learn(item),
     )
 
 
-def _content(value: Any) -> str:
+def _learn(item: Any) -> bool | None:
+    """Whether a message is marked as one to learn, or as none."""
+    for key in _MARKS:
+        mark = fetch(item, key)
+        if isinstance(mark, bool | int | float) and mark in (0, 1):
+            return bool(mark)
+        if mark is not None:
+            raise Unusable(f"the `{key}` of a message is {shown(mark)}, wanted 0 or 1")
+    return None
+
+
+def _parts(value: Any) -> tuple[str, str | None, tuple[Mapping[str, Any], ...]]:
+    """Text, thoughts and calls of a content that is a text or a list of parts."""
     if value is None:
-        return ""
+        return "", None, ()
     if isinstance(value, str):
-        return value
+        return value, None, ()
     if not isinstance(value, list):
         raise Unusable(f"`content` is {shown(value)}, wanted a text")
-    parts = []
+    said: list[str] = []
+    thought: list[str] = []
+    calls: tuple[Mapping[str, Any], ...] = ()
     for part in value:
-        if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-            kind = part.get("type") if isinstance(part, Mapping) else part
-            raise Unusable(f"`content` has a part that is no text: {shown(kind)}")
-        parts.append(part["text"])
-    return "".join(parts)
+        if not isinstance(part, Mapping):
+            raise Unusable(f"`content` has a part that is {shown(part)}, wanted an object")
+        if reason := media.of_part(part):
+            raise Unusable(reason)
+        kind = part.get("type", "text")
+        text = next((part[key] for key in ("text", "value", "thinking", "reasoning") if key in part), None)
+        if kind not in ("text", "input_text", "output_text", "reasoning", "thinking", "tool_call"):
+            raise Unusable(f"`content` has a part of a type that is not known: {shown(kind)}")
+        if kind == "tool_call":
+            calls += _calls(text)
+        elif not isinstance(text, str):
+            raise Unusable(f"`content` has a part whose text is {shown(text)}")
+        else:
+            (thought if kind in ("reasoning", "thinking") else said).append(text)
+    return "".join(said), "".join(thought) if thought else None, calls
 
 
 def _calls(value: Any) -> tuple[Mapping[str, Any], ...]:
+    if value is None or value == "":
+        return ()
     if isinstance(value, str):
         value = parsed(value, "tool_calls")
-    if not isinstance(value, list | tuple):
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list):
         raise Unusable(f"`tool_calls` is {shown(value)}, wanted a list")
     found = []
     for call in value:
-        inner = call.get("function", call) if isinstance(call, Mapping) else None
-        if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
-            raise Unusable(f"a tool call is {shown(call)}, wanted {{function: {{name, arguments}}}}")
-        arguments = inner.get("arguments", {})
-        if isinstance(arguments, str) and arguments.strip().startswith("{"):
-            arguments = parsed(arguments, "arguments")
-        clean = {"type": "function", "function": {"name": inner["name"], "arguments": arguments}}
-        found.append({"id": call["id"], **clean} if isinstance(call.get("id"), str) else clean)
+        clean = call_of(call.get("function", call) if isinstance(call, Mapping) else call)
+        id = text_or_none(call, "id")
+        found.append({"id": id, **clean} if id else clean)
     return tuple(found)

@@ -1,7 +1,8 @@
 """The reader ``preference``: answers that people or models have judged, in the shapes that the field uses.
 
 {"prompt", "chosen", "rejected"}                 texts, or messages
-{"chosen", "rejected"}                           whole conversations as messages, or as transcripts of hh-rlhf
+{"chosen", "rejected"}                           whole conversations as messages, or as transcripts of hh-rlhf;
+                                                 also `chosen_messages` and `rejected_messages`
 {"conversations": [...], "chosen": {from, value}, "rejected": {from, value}}
 {"prompt", "answers": [...], "ranks": [...]}     K of them; also `scores`, `responses`, `completions`, and answers
                                                  that are objects with a text and a score, rank or rating
@@ -13,13 +14,14 @@ take: best           the best answer alone, as a conversation to tune on
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunesmith.data.reader import Found, Key, Sign, Unusable, row_reader
 from tunesmith.data.readers.openai import message, messages_key
-from tunesmith.data.readers.shape import chat, digest_of, fetch, items, shown, tools
+from tunesmith.data.readers.shape import chat, digest_of, fetch, items, maybe, need, shown, tools
 from tunesmith.data.readers.sharegpt import system, turn
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
@@ -29,13 +31,14 @@ TAKE = ("comparisons", "best")
 _LISTS = ("answers", "responses", "completions", "generations")
 _SCORES = ("scores", "ranks", "rank", "ratings", "rating")
 _OF_ONE = ("score", "rating", "overall_score", "fine-grained_score", "rank")
+_PAIRS = (("chosen", "rejected"), ("chosen_messages", "rejected_messages"))
 _SPEAKER = re.compile(r"\n\n(Human|Assistant): ?")
 
 
 def _fits(row: Any) -> bool:
     if not isinstance(row, Mapping):
         return False
-    if "chosen" in row and "rejected" in row:
+    if any(chosen in row and rejected in row for chosen, rejected in _PAIRS):
         return True
     if isinstance(row.get("label"), bool):
         return messages_key(row) is not None or "completion" in row or "conversations" in row
@@ -57,32 +60,35 @@ def preference(row: Any, task: Task) -> Iterator[Found]:
     prompt, answers, scores = _judged(row)
     _check(prompt, answers, scores)
     best = max(range(len(answers)), key=lambda i: scores[i])
-    id = digest_of([*prompt, *(m for answer in answers for m in answer)])
+    able = tools(row)
     if take == "comparisons":
-        yield Comparison(prompt, answers, scores, id=id, tools=tools(row))
+        # The same answers may have been judged otherwise by another person: that is another row.
+        id = digest_of([*prompt, *(m for answer in answers for m in answer)], able, scores, *map(len, answers))
+        yield Comparison(prompt, answers, scores, id=id, tools=able)
     elif len(answers) == 1 and scores[0] <= 0:
         raise Unusable("its only answer was not liked")
     else:
-        yield Conversation(chat([*prompt, *answers[best]]), id=id, tools=tools(row))
+        messages = chat([*prompt, *answers[best]])
+        yield Conversation(messages, id=digest_of(messages, able), tools=able)
 
 
 Judged = tuple[tuple[Message, ...], tuple[tuple[Message, ...], ...], tuple[float, ...]]
 
 
 def _judged(row: Any) -> Judged:
-    if isinstance(fetch(row, "label"), bool) or (fetch(row, "label") in (0, 1) and fetch(row, "chosen") is None):
+    label = fetch(row, "label")
+    keys = next((pair for pair in _PAIRS if any(fetch(row, key) is not None for key in pair)), None)
+    if isinstance(label, bool) or (isinstance(label, int | float) and label in (0, 1) and keys is None):
         return _thumb(row)
-    if fetch(row, "chosen") is not None or fetch(row, "rejected") is not None:
-        return _pair(row)
-    return _ranking(row)
+    return _pair(row, *keys) if keys else _ranking(row)
 
 
-def _pair(row: Any) -> Judged:
-    chosen, rejected = fetch(row, "chosen"), fetch(row, "rejected")
+def _pair(row: Any, good: str, bad: str) -> Judged:
+    chosen, rejected = fetch(row, good), fetch(row, bad)
     before = _prompt(row)
     if before:
-        return before, (_answer(chosen, "chosen", before), _answer(rejected, "rejected", before)), (1.0, 0.0)
-    a, b = _whole(chosen, "chosen"), _whole(rejected, "rejected")
+        return before, (_answer(chosen, good, before), _answer(rejected, bad, before)), (1.0, 0.0)
+    a, b = _whole(chosen, good), _whole(rejected, bad)
     same = 0
     while same < min(len(a), len(b)) - 1 and a[same] == b[same]:
         same += 1
@@ -121,9 +127,11 @@ def _ranking(row: Any) -> Judged:
     scores = []
     for value in values:
         try:
-            score = float(value)
-        except (TypeError, ValueError):
-            raise Unusable(f"an answer's {name or 'score'} is {shown(value)}, wanted a number") from None
+            score = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            score = math.nan
+        if not math.isfinite(score):
+            raise Unusable(f"an answer's {name or 'score'} is {shown(value)}, wanted a number")
         scores.append(-score if name.startswith("rank") else score)
     return before, answers, tuple(scores)
 
@@ -138,21 +146,21 @@ def _prompt(row: Any) -> tuple[Message, ...]:
     """What comes before the answers, where the row says it apart from them."""
     for key in ("prompt", "question", "instruction"):
         value = fetch(row, key)
-        if isinstance(value, str):
-            given = fetch(row, "input")
-            text = f"{value}\n\n{given}" if isinstance(given, str) and given.strip() else value
+        if isinstance(value, list) and value:
+            return (*system(row), *map(message, value))
+        if value is not None:
+            text, given = need(row, key), maybe(row, "input")
+            text = f"{text}\n\n{given}" if given.strip() else text
             if "\n\nHuman:" in text:
                 return _transcript(text)
             # hh-rlhf and many sets after it give the prompt and, in `chosen`, the prompt again.
             return (*system(row), Message("user", text))
-        if isinstance(value, list) and value:
-            return tuple(message(m) for m in value)
-    value = fetch(row, "conversations")
-    if isinstance(value, list) and value and isinstance(value[0], Mapping):
-        if "from" in value[0]:
-            return (*system(row), *map(turn, value))
-        return tuple(map(message, value))
-    return ()
+    if fetch(row, "conversations") is None:
+        return ()
+    value = items(row, "conversations")
+    if isinstance(value[0], Mapping) and "from" in value[0]:
+        return (*system(row), *map(turn, value))
+    return (*system(row), *map(message, value))
 
 
 def _answer(value: Any, key: str, before: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -209,6 +217,8 @@ def _check(prompt: tuple[Message, ...], answers: tuple[tuple[Message, ...], ...]
     if not prompt or not any(m.role == "user" and m.content.strip() for m in prompt):
         raise Unusable("has no question")
     for answer in answers:
+        if answer and answer[0].role == "assistant":
+            chat([*prompt, *answer])
         if not answer or answer[0].role != "assistant":
             raise Unusable("has an answer that is not the assistant's")
         if not any(m.content.strip() or m.tool_calls for m in answer if m.role == "assistant"):

@@ -1,6 +1,8 @@
-"""The reader ``prompt_completion``: a prompt and its completion as texts, as P3 / T0, FLAN and TRL hold them.
+"""The reader ``prompt_completion``: a prompt and its completion, as P3 / T0, FLAN and TRL hold them.
 
-    {"prompt", "completion"}   {"inputs_pretokenized", "targets_pretokenized"}   {"inputs", "targets"}
+    {"prompt", "completion"}   {"inputs_pretokenized", "targets_pretokenized"}   {"inputs", "targets"}   texts
+    {"question", "answer"}   {"instruction", "response"}   {"问题", "答案"} ...                             ``pairs``
+    {"prompt": [{role, content}], "completion": [{role, content}]}                                       messages
 
 The token with which a tokenizer ends its texts (``<|endoftext|>``, ``</s>``) is no part of an answer, and goes.
 Where rows name the template they were made with (``template``, or ``task`` and ``task_name``), that tells data set
@@ -13,40 +15,45 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunesmith.data.p3 import origin
-from tunesmith.data.reader import Found, Sign, Unusable, row_reader
-from tunesmith.data.readers.shape import ask, digest_of, maybe, need
+from tunesmith.data.reader import Found, Sign, row_reader
+from tunesmith.data.readers.openai import messages_of
+from tunesmith.data.readers.pairs import SURE, columns_of, pair_of, system_of
+from tunesmith.data.readers.shape import ask, chat, digest_of, items, maybe, need, tools
 from tunesmith.data.task import Task
 from tunesmith.types import Conversation
 
-_PAIRS = (("prompt", "completion"), ("inputs_pretokenized", "targets_pretokenized"), ("inputs", "targets"))
 _ENDS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>")
 
 
-def _pair(row: Any) -> tuple[str, str] | None:
+def _talks(row: Any) -> bool:
+    """Whether prompt and completion are messages, as TRL's conversational form has them."""
     if not isinstance(row, Mapping):
-        return None
-    return next((p for p in _PAIRS if isinstance(row.get(p[0]), str) and isinstance(row.get(p[1]), str)), None)
+        return False
+    return all(isinstance(row.get(key), list) and row[key] for key in ("prompt", "completion"))
 
 
-SIGN = Sign(
-    lambda row: _pair(row) is not None and "label" not in row, "objects with `prompt` and `completion` as texts", 2
-)
+def _fits(row: Any) -> bool:
+    return (pair_of(row) is not None or _talks(row)) and "label" not in row
+
+
+SIGN = Sign(_fits, "objects with a question and its answer, such as `prompt` and `completion`", 2)
 
 
 @row_reader("prompt_completion", sign=SIGN)
 def prompt_completion(row: Any, task: Task) -> Iterator[Found]:
-    pair = _pair(row)
-    if pair is None:
-        prompt, completion = next((p for p in _PAIRS if isinstance(row, Mapping) and p[0] in row), _PAIRS[0])
-        need(row, prompt)
-        need(row, completion)
-        raise Unusable(f"has no `{prompt}` and `{completion}` as texts")
+    if _talks(row):
+        messages = chat(messages_of([*items(row, "prompt"), *items(row, "completion")]))
+        able = tools(row)
+        yield Conversation(messages, id=digest_of(messages, able), tools=able)
+        return
+    pair = (columns_of(row) if isinstance(row, Mapping) else None) or SURE[0]
     answer = need(row, pair[1])
     for end in _ENDS:
         answer = answer.removesuffix(end)
-    messages = ask(need(row, pair[0]), answer.strip())
+    system = system_of(row)
+    messages = ask(need(row, pair[0]), answer.strip(), maybe(row, system) if system else "")
     about: dict[str, Any] = {"id": digest_of(messages)}
-    if name := maybe(row, "template") or maybe(row, "task_name"):
+    if pair in SURE and (name := maybe(row, "template") or maybe(row, "task_name")):
         found = origin(name)
         about |= {
             "task": f"{found.data_set}.{task.language}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tunesmith.data.reader import Found, Unusable, has, row_reader
-from tunesmith.data.readers.shape import digest, fetch, items
+from tunesmith.data.readers.shape import digest, items, list_of, maybe, name_of
 from tunesmith.data.task import Task
 from tunesmith.types import Conversation, Message
 
@@ -17,13 +17,12 @@ def questions(row: Any, task: Task) -> Iterator[Found]:
     turns = items(row, "turns")
     if not all(isinstance(turn, str) and turn.strip() for turn in turns):
         raise Unusable("`turns` holds something that is no text")
-    reference = fetch(row, "reference")
-    known = isinstance(reference, list) and len(reference) == len(turns) and isinstance(reference[-1], str)
-    category = fetch(row, "category")
+    reference = list_of(row, "reference")
+    known = len(reference) == len(turns) and isinstance(reference[-1], str)
     yield Conversation(
         tuple(Message("user", turn) for turn in turns),
-        id=str(fetch(row, "question_id") or digest(*turns)),
-        cluster=category if isinstance(category, str) else "",
+        id=name_of(row, "question_id") or digest(*turns),
+        cluster=maybe(row, "category"),
         answers=(reference[-1],) if known and reference[-1] else (),
         metric="fresh",
     )

@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.data.reader import Found, has, row_reader
-from tunesmith.data.readers.shape import ask, fetch, items, maybe, need
+from tunesmith.data.reader import Found, Unusable, has, row_reader
+from tunesmith.data.readers.shape import ask, fetch, items, maybe, name_of, need
 from tunesmith.data.task import Task
 from tunesmith.types import Conversation
 
 
 @row_reader("self_instruct", sign=has("instruction", "instances"))
 def self_instruct(row: Any, task: Task) -> Iterator[Found]:
-    id, instruction = need(row, "id"), need(row, "instruction")
+    id, instruction = name_of(row, "id"), need(row, "instruction")
+    if not id:
+        raise Unusable("has no `id`")
     name = maybe(row, "name") or id
     for i, instance in enumerate(items(row, "instances")):
         given = maybe(instance, "input")
         question = f"{instruction}\n\n{given}" if given.strip() else instruction
-        tags = ("classification",) if fetch(row, "is_classification") else ()
+        tags = ("classification",) if fetch(row, "is_classification") is True else ()
         yield Conversation(ask(question, need(instance, "output")), id=f"{id}/{i}", group=f"{name}/{id}", tags=tags)

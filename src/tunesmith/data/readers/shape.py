@@ -69,7 +69,7 @@ def fetch(row: Any, key: str) -> Any:
 def items(row: Any, key: str) -> Sequence[Any]:
     """A list that has to be there, and hold something."""
     value = fetch(row, key)
-    if isinstance(value, str) and value[:1] in "[{":
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
         value = parsed(value, key)
     if not isinstance(value, list) or not value:
         raise Unusable(f"`{key}` is {shown(value)}, wanted a list")
@@ -89,13 +89,52 @@ def tools(row: Any, key: str = "tools") -> tuple[Mapping[str, Any], ...]:
     value = fetch(row, key)
     if isinstance(value, str) and value.strip():
         value = parsed(value, key)
-    if not value:
+    if value is None or value == "" or value == []:
         return ()
     if isinstance(value, Mapping):
         value = [value]
-    if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):
+    if not isinstance(value, list) or not all(isinstance(tool, Mapping) and tool for tool in value):
         raise Unusable(f"`{key}` is {shown(value)}, wanted a list of objects")
     return tuple(value)
+
+
+def call_of(value: Any) -> dict[str, Any]:
+    """A call of a tool, ``{name, arguments}``, as OpenAI and the chat templates of Hugging Face write it."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or not value["name"].strip():
+        raise Unusable(f"a tool call is {shown(value)}, wanted {{name, arguments}}")
+    arguments = value.get("arguments", value.get("parameters"))
+    if isinstance(arguments, str) and arguments.strip():
+        arguments = parsed(arguments, "arguments")
+    if arguments is None or arguments == "":
+        arguments = {}
+    if not isinstance(arguments, Mapping):
+        raise Unusable(f"the `arguments` of a tool call are {shown(arguments)}, wanted an object")
+    return {"type": "function", "function": {"name": value["name"], "arguments": dict(arguments)}}
+
+
+def text_or_none(row: Any, key: str) -> str | None:
+    """A text that may be missing, where a missing one is not the same as an empty one."""
+    return maybe(row, key) if fetch(row, key) is not None else None
+
+
+def name_of(row: Any, key: str) -> str:
+    """An id that may be missing: a text, or a whole number."""
+    value = fetch(row, key)
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Unusable(f"`{key}` is {shown(value)}, wanted a text or a number")
+    return str(value)
+
+
+def list_of(row: Any, key: str) -> Sequence[Any]:
+    """A list that may be missing."""
+    value = fetch(row, key)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise Unusable(f"`{key}` is {shown(value)}, wanted a list")
+    return value
 
 
 def chat(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -128,15 +167,22 @@ def ask(question: str, answer: str, system: str = "") -> tuple[Message, ...]:
 
 def digest(*parts: str) -> str:
     """A name for content: the same wherever the row stands."""
-    text = "\x1f".join(parts)
+    # What separates the parts is escaped inside them, so that no two lists of parts give the same text.
+    text = "\x1f".join([part.replace("\x1e", "\x1e\x1e").replace("\x1f", "\x1e_") for part in parts])
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def digest_of(messages: Sequence[Message]) -> str:
-    """The digest of messages."""
-    return digest(
-        *(part for m in messages for part in (m.role, m.content, json.dumps(m.tool_calls) if m.tool_calls else ""))
-    )
+def digest_of(messages: Sequence[Message], *beside: Any) -> str:
+    """The digest of messages: all that they say, think, call and teach; and of what stands ``beside`` them, such as
+    the tools. Rows that differ in anything that is learned from have different ids."""
+    parts = [part for m in messages for part in (m.role, m.content, _rest(m))]
+    return digest(*parts, *(json.dumps(value, default=list) for value in beside if value))
+
+
+def _rest(message: Message) -> str:
+    """What a message holds besides its text; nothing for most."""
+    rest = {key: value for key, value in message.as_dict().items() if key not in ("role", "content")}
+    return json.dumps(rest, sort_keys=True) if rest else ""
 
 
 def shown(value: Any) -> str:
@@ -147,5 +193,5 @@ def shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
-    text = repr(value)
+    text = repr(value[:60] if isinstance(value, str | bytes) else value)
     return text if len(text) < 60 else text[:57] + "..."

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunesmith.data.reader import Found, Sign, Unusable, row_reader
-from tunesmith.data.readers.shape import ROLES, chat, digest_of, items, maybe, need, parsed, shown, tools
+from tunesmith.data.readers.shape import ROLES, call_of, chat, digest_of, items, maybe, need, parsed, shown, tools
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
 from tunesmith.types import Conversation, Message
@@ -30,7 +30,8 @@ SIGN = Sign(
 @row_reader("sharegpt", sign=SIGN)
 def sharegpt(row: Any, task: Task) -> Iterator[Found]:
     messages = chat([*system(row), *(turn(item) for item in items(row, "conversations"))])
-    yield Conversation(messages, id=digest_of(messages), tools=tools(row))
+    able = tools(row)
+    yield Conversation(messages, id=digest_of(messages, able), tools=able)
 
 
 def system(row: Any) -> list[Message]:
@@ -47,21 +48,15 @@ def turn(item: Any) -> Message:
     role = ROLES.get(speaker.lower())
     if role is None:
         close = nearest(speaker.lower(), [*ROLES, "function_call"])
-        raise Unusable(f"nobody knows the speaker {speaker!r}" + (f"; did you mean {close!r}?" if close else ""))
+        raise Unusable(f"nobody knows the speaker {shown(speaker)}" + (f"; did you mean {close!r}?" if close else ""))
     if not text.strip() and role != "tool":
         raise Unusable(f"has an empty turn of the {role}")
     return Message(role, text)
 
 
 def calls(text: str) -> tuple[Mapping[str, Any], ...]:
-    """The calls of a turn, as OpenAI and the chat templates of Hugging Face write them."""
+    """The calls of a turn."""
     value = parsed(text, "function_call")
-    found = []
-    for call in value if isinstance(value, list) else [value]:
-        if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
-            raise Unusable(f"a function call is {shown(call)}, wanted {{name, arguments}}")
-        arguments = call.get("arguments", call.get("parameters", {}))
-        if isinstance(arguments, str) and arguments.strip().startswith("{"):
-            arguments = parsed(arguments, "arguments")
-        found.append({"type": "function", "function": {"name": call["name"], "arguments": arguments}})
-    return tuple(found)
+    if value == []:
+        raise Unusable("a function call is an empty list, wanted {name, arguments}")
+    return tuple(map(call_of, value if isinstance(value, list) else [value]))

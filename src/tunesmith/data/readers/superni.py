@@ -15,7 +15,6 @@ out, the last first; ``positive`` fits a row only if one is left. ``official("de
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -26,7 +25,7 @@ import yaml
 
 from tunesmith.data.files import Row, rows
 from tunesmith.data.reader import Found, Record, Unusable, has, row_reader
-from tunesmith.data.readers.shape import digest, fetch, items, need, shown
+from tunesmith.data.readers.shape import digest, fetch, items, list_of, name_of, need, shown
 from tunesmith.data.split import HeldOut
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Turn
@@ -92,12 +91,13 @@ def superni(row: Any, task: Task) -> Iterator[Found]:
     for i, one in enumerate(items(row, "Instances")):
         try:
             given = need(one, "input")
-            outputs = one.get("output")
+            outputs = fetch(one, "output")
             answers = tuple(outputs) if isinstance(outputs, list) else (outputs,)
             if not all(isinstance(answer, str) for answer in answers):
                 raise Unusable(f"`output` is {shown(outputs)}, wanted texts")
             if not given.strip():
                 raise Unusable("has no input")
+            id = name_of(one, "id") or digest(given, *answers)
         except Unusable as error:
             yield SetAside(f"{task.id}[{i}]", str(error))
             continue
@@ -106,7 +106,7 @@ def superni(row: Any, task: Task) -> Iterator[Found]:
         fields["positive"] = show_examples(positive, given, room)
         fields["explained"] = show_examples(positive, given, room, explained=True)
         fields["negative"] = show_examples(negative, given, room - len(fields["positive"]), "Bad example")
-        yield Record(str(fetch(one, "id") or digest(given, *answers)), fields, group=f"{task.name}/{digest(given)}")
+        yield Record(id, fields, group=f"{task.name}/{digest(given)}")
 
 
 class Official(NamedTuple):
@@ -177,11 +177,9 @@ def _slug(text: str) -> str:
 def _examples(row: Any, key: str) -> list[tuple[str, str, str]]:
     """Input, output and explanation of each."""
     found = []
-    for one in fetch(row, key) or ():
-        if isinstance(one, Mapping) and isinstance(one.get("input"), str):
-            output = one.get("output")
-            text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-            found.append((one["input"].strip(), text.strip(), str(one.get("explanation") or "").strip()))
+    for one in list_of(row, key):
+        if isinstance(one, Mapping) and isinstance(one.get("input"), str) and (text := _first(one, "output")):
+            found.append((one["input"].strip(), text.strip(), _first(one, "explanation").strip()))
     return found
 
 
