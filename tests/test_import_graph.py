@@ -20,13 +20,14 @@ ALLOWED: dict[str, set[str]] = {
     "screen": set(),  # consoles and progress
     "document": {"errors"},  # YAML that a person writes
     "pages": set(),  # style and plots of any page
+    "jail": set(),  # runs programs that nobody has read
     "data": GROUND | {"pages"},  # does not know chat: a conversation is not yet tokens
     "chat": GROUND,  # does not know data: any messages will do
     "plan": GROUND,  # lengths, not texts
     "models": GROUND,
     "train": GROUND | {"plan", "models"},  # never sees text
     "ask": GROUND | {"models"},  # questions and answers; knows no metric and no suite
-    "evals": GROUND | {"document", "data", "chat", "models", "pages", "ask"},
+    "evals": GROUND | {"document", "data", "chat", "models", "pages", "ask", "jail"},
     "serve": GROUND | {"chat", "models"},
     "label": GROUND,
     "littleworld": GROUND | {"data"},

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 
 from tunesmith.errors import EvalError
 from tunesmith.evals import sandbox
-from tunesmith.evals.sandbox import Run, run_python
+from tunesmith.evals.sandbox import Run, run_python, run_tests
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are run on Linux only")
 
@@ -171,14 +173,172 @@ def test_many_run_side_by_side_and_after_each_other() -> None:
     assert threading.active_count() < 5
 
 
-def test_nothing_is_run_where_it_is_not_safe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = (
-        (Path(sandbox.__file__).with_name("jail.py")).read_text().replace("_LANDLOCK = (444,", "_LANDLOCK = (9999,")
-    )
-    (tmp_path / "jail.py").write_text(broken)
-    monkeypatch.setattr(sandbox, "_JAIL", tmp_path / "jail.py")
-    with pytest.raises(EvalError, match=r"cannot be run safely.*Landlock"):
-        run_python("open('ran', 'w')")
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Wardens that do something else before they begin."""
+    kept, sandbox._idle[:] = sandbox._idle[:], []
+
+    def starts(first: str) -> None:
+        monkeypatch.setattr(sandbox, "_START", sandbox._START.replace("warden.main()", first + "\nwarden.main()"))
+
+    yield starts
+    sandbox._end_all()
+    sandbox._idle[:] = kept
+
+
+def test_nothing_is_run_where_it_is_not_safe(started: Callable[[str], None]) -> None:
+    started("from tunesmith.jail import walls\nwalls._LANDLOCK = (9999, 445, 446)")
+    for _ in range(2):
+        with pytest.raises(EvalError, match=r"cannot be run safely.*Landlock"):
+            run_python("open('ran', 'w')")
+        with pytest.raises(EvalError, match=r"cannot be run safely.*Landlock"):
+            run_tests("x = 1", "assert x == 1")
+
+
+PLAIN = "from tunesmith.jail import folder\nfolder._own_namespace = lambda: False"
+ORDINARY = """
+import ctypes, os
+import importlib
+for name in (*warden.READY, "mmap"):
+    importlib.import_module(name)
+os.chown(sys.argv[1], 65534, 65534)
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as a process that never was root
+"""
+
+
+@pytest.fixture(
+    params=["", PLAIN, ORDINARY, ORDINARY + PLAIN], ids=["as it is", "plain", "ordinary", "ordinary, plain"]
+)
+def anyhow(started: Callable[[str], None], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With and without rights, with and without namespaces."""
+    if "setresuid" in request.param and os.getuid():
+        pytest.skip("only root can become somebody else")
+    if Path("/dev/shm").is_dir():  # removing folders takes long on some disks
+        monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    started(request.param)
+    return str(request.param)
+
+
+DEEP = "import os\nfor i in range({}):\n    os.mkdir('d' * 9)\n    os.chdir('d' * 9)\nopen('last', 'w').write('x')\n"
+
+
+def test_a_folder_deeper_than_any_path(anyhow: str) -> None:
+    """It neither ends the scoring nor stays."""
+    before = set(_leftovers())
+    for program in (DEEP.format(1200), DEEP.format(1200) + "while True: pass"):
+        found = run_python(program, seconds=2)
+        assert found.ended or "longer than 2 seconds" in found.why
+    assert run_python("import os; print(os.listdir('.'))").said == "[]\n"
+    (warden,) = sandbox._idle
+    assert set(_leftovers()) - before == {warden.base}
+    sandbox._end_all()
+    assert set(_leftovers()) - before == set()
+
+
+@pytest.mark.full
+def test_twenty_thousand_folders_within_each_other(anyhow: str) -> None:
+    assert not run_python(DEEP.format(20_000), seconds=20).ended
+    assert run_python("import os; print(os.listdir('.'))").said == "[]\n"
+
+
+def _leftovers() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob("program-*"))
+
+
+FILLS = {
+    "one name each": "open(str(i), 'w')",
+    "no name any more": "open('x', 'w'); os.remove('x')",
+    "never a name": "open(os.open('.', os.O_TMPFILE | os.O_RDWR), 'w')",
+    "another's name": "open('x', 'w'); os.rename('x', 'y')",
+    "mapped and closed": "open('x', 'w+')",
+}
+
+
+@pytest.mark.parametrize("way", FILLS)
+def test_the_limit_of_the_folder_holds(anyhow: str, way: str) -> None:
+    program = f"""
+import mmap, os, time
+written, files, maps = 0, [], []
+print(0, flush=True)
+for i in range(60):
+    file = {FILLS[way]}
+    file.write('x' * (12 << 20))
+    file.flush()
+    if {way == "mapped and closed"}:
+        maps.append(mmap.mmap(file.fileno(), 0))
+        file.close()
+        os.remove('x')
+    files.append(file)
+    written += 12
+    print(written, flush=True)
+"""
+    found = run_python(program, seconds=20)
+    assert not found.ended
+    # Where the folder is no file system of its own, it is looked at every few milliseconds.
+    assert int(found.said.split()[-1]) <= (64 if not anyhow.endswith(PLAIN) else 720)
+    assert "wrote more than 64 MB" in found.why or "Error" in found.why
+    assert run_python("open('x', 'w').write('x' * 1000); print(open('x').read())").said == "x" * 1000 + "\n"
+
+
+def test_so_many_files_and_no_more(anyhow: str) -> None:
+    found = run_python("for i in range(20_000): open(str(i), 'w').close()", seconds=20)
+    assert not found.ended and ("No space" in found.why or "wrote more" in found.why)
+
+
+def test_a_status_of_its_own_does_not_end_the_scoring() -> None:
+    for status in (97, 1, 255):
+        found = run_python(f"import os; os._exit({status})")
+        assert not found.ended and str(status) in found.why
+
+
+def test_no_program_outlives_its_warden(started: Callable[[str], None]) -> None:
+    started("")
+    before = _processes()
+    assert run_python("print(1)").ended
+    (warden,) = sandbox._idle
+    program = "import ctypes\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\nwhile True: pass"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_python, program, seconds=60)
+        _until(lambda: _processes() >= before + 2)
+        os.kill(warden.process.pid, signal.SIGKILL)
+        with pytest.raises(EvalError, match="could not be run"):
+            running.result(timeout=30)
+    _until(lambda: _processes() <= before)
+    assert not warden.base.exists()
+
+
+def _until(true: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not true() and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert true()
+
+
+def test_wardens_end_with_their_client(tmp_path: Path) -> None:
+    """Also when that is killed, and with all that they run."""
+    before = _processes()
+    client = subprocess.Popen(
+        [sys.executable, "-c", "from tunesmith.evals.sandbox import *\nrun_python('1')\n"
+            "run_python('while True: pass', seconds=60)"],
+        env={**os.environ, "PYTHONPATH": str(Path(sandbox.__file__).parents[2]), "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    _until(lambda: _processes() >= before + 3 and any(tmp_path.iterdir()))
+    client.kill()
+    client.wait()
+    _until(lambda: _processes() <= before)
+    _until(lambda: not list(tmp_path.iterdir()))
+
+
+def test_a_fork_has_wardens_of_its_own() -> None:
+    assert run_python("print(1)").said == "1\n"
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if run_python("print(2)").said == "2\n" and not sandbox._end_all() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert run_python("print(3)").said == "3\n"
 
 
 def test_texts_that_are_hard_to_pass_on() -> None:

@@ -4,6 +4,7 @@ with the row."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,8 +34,27 @@ def mbpp(row: Any, task: Task) -> Iterator[Found]:
     if not all(isinstance(line, str) for line in imports):
         raise Unusable("`test_imports` holds something that is no text")
     before = [maybe(row, "test_setup_code"), *imports]
-    check = {"id": "python", "tests": "\n".join([*before, *tests])}
+    check = {"id": "python", **_tests("\n".join([*before, *tests]), need(row, "code"))}
     question = f"{wish.strip()}\n\nThe program has to pass these tests:\n\n```python\n" + "\n".join(tests) + "\n```"
     answer = f"```python\n{need(row, 'code').strip()}\n```"
     id = name_of(row, "task_id") or digest(wish, *tests)
     yield Conversation(ask(question, answer), id=id, answers=(answer,), checks=(check,), metric="passes")
+
+
+def _tests(tests: str, code: str) -> dict[str, Any]:
+    """Tests, with the imports that only the solution has, and what they take from the program: the names that the
+    solution defines."""
+    try:
+        program, used = ast.parse(code), {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {"tests": tests}
+    imports, entry = [], []
+    for node in program.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            if used & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}:
+                imports.append(ast.unparse(node))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            entry.append(node.name)
+        elif isinstance(node, ast.Assign):
+            entry += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return {"tests": "\n".join([*imports, tests]), "entry": [name for name in dict.fromkeys(entry) if name in used]}
