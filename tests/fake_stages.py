@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from tunesmith.registry import Registry
-from tunesmith.stages.stage import From, Job, Settings, Stage
+from tunesmith.settings import Settings
+from tunesmith.stages.stage import From, Job, Stage
 
 
 class Style(Settings):

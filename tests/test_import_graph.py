@@ -10,8 +10,8 @@ from pathlib import Path
 
 SRC = Path(__file__).parent.parent / "src" / "tunesmith"
 
-# room -> the rooms that it may import. types, errors, registry and screen are below everything.
-GROUND = {"errors", "registry", "screen", "types"}
+# room -> the rooms that it may import. What stands in GROUND is below everything.
+GROUND = {"document", "errors", "foreign", "registry", "screen", "settings", "types"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "versions": set(),  # which versions of other packages were tested
@@ -19,6 +19,8 @@ ALLOWED: dict[str, set[str]] = {
     "registry": {"errors"},
     "screen": set(),  # consoles and progress
     "document": {"errors"},  # YAML that a person writes
+    "foreign": set(),  # what others call our settings
+    "settings": {"document", "errors", "foreign"},  # and settings in it
     "pages": set(),  # style and plots of any page
     "jail": set(),  # runs programs that nobody has read
     "data": GROUND | {"pages"},  # does not know chat: a conversation is not yet tokens
@@ -27,19 +29,18 @@ ALLOWED: dict[str, set[str]] = {
     "models": GROUND,
     "train": GROUND | {"plan", "models"},  # never sees text
     "ask": GROUND | {"models"},  # questions and answers; knows no metric and no suite
-    "evals": GROUND | {"document", "data", "chat", "models", "pages", "ask", "jail"},
+    "evals": GROUND | {"data", "chat", "models", "pages", "ask", "jail"},
     "serve": GROUND | {"chat", "models"},
     "label": GROUND,
     "littleworld": GROUND | {"data"},
-    "ablation": GROUND | {"document", "recipe", "stages", "evals"},
-    "recipe": GROUND | {"document", "stages", "data"},
+    "ablation": GROUND | {"recipe", "stages", "evals"},
+    "recipe": GROUND | {"stages", "data"},
     "stages": GROUND
     | {"recipe", "data", "chat", "plan", "models", "train", "ask", "evals", "serve", "label", "littleworld"},
     "cli": GROUND
     | {
         "versions",
         "ablation",
-        "document",
         "recipe",
         "stages",
         "data",

@@ -25,18 +25,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field
 from rich.console import Console
 
-from tunesmith import document, recipe
-from tunesmith.document import near
-from tunesmith.errors import RecipeError
+from tunesmith import recipe
+from tunesmith.document import Document, shipped, written
+from tunesmith.errors import RecipeError, near
 from tunesmith.evals.ablated import Found, Pair, findings, write_page
 from tunesmith.evals.records import Record, answers_in
 from tunesmith.recipe import Recipe
+from tunesmith.settings import MOST_SEED, Settings, Shots, find_file, load
 from tunesmith.stages import run as runner
-from tunesmith.stages.stage import KINDS, Settings
+from tunesmith.stages.stage import KINDS
 from tunesmith.types import Level
 
 BUILT_IN = recipe.BUILT_IN / "ablations"
@@ -69,14 +69,16 @@ class Ablation(Settings):
     pair: Pair = Field(
         default="question", description="What points are compared on; example: each may ask it in other words."
     )
-    shots: int | None = Field(default=None, description="The number of examples shown; left out, the fewest asked.")
-    seeds: list[int] = Field(default=[1, 2, 3, 4, 5], min_length=1, description="Each point is run with all of these.")
+    shots: Shots | None = Field(default=None, description="The number of examples shown; left out, the fewest asked.")
+    seeds: list[Annotated[int, Field(ge=0, le=MOST_SEED)]] = Field(
+        default=[1, 2, 3, 4, 5], min_length=1, description="Each point is run with all of these."
+    )
 
     @classmethod
     def load(cls, name: Path | str) -> Ablation:
         """Read and check a file, or a built-in one; the recipe is checked at each point."""
-        path = document.find_file(str(name), BUILT_IN, "ablation")
-        found = document.load(cls, path, "an ablation")
+        path = find_file(str(name), BUILT_IN, "ablation")
+        found = load(cls, path, "an ablation")
         beside = path.parent / found.recipe
         found = found.model_copy(
             update={"recipe": str(beside) if beside.is_file() else found.recipe, "against": found.first}
@@ -113,8 +115,7 @@ class Ablation(Settings):
 
     def recipe_of(self, seed: int) -> Recipe:
         """One recipe of all points, up to what asks the models."""
-        text = recipe.find(self.recipe).read_text(encoding="utf-8")
-        value: dict[str, Any] = document.Document.read(text, self.recipe).value
+        value: dict[str, Any] = Document.open(recipe.find(self.recipe)).value
         stages: dict[str, dict[str, Any]] = value["stages"]
         asking = [id for id, stage in stages.items() if stage["kind"] == "eval"]
         if len(asking) != 1:
@@ -140,7 +141,7 @@ class Ablation(Settings):
                     endings[id] = self._ending()
                 made.setdefault(id + endings.get(id, ""), stage)
         whole = {"name": value["name"], "seed": seed, "stages": made}
-        return recipe.parse(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), f"{self.ablation}, all points")
+        return recipe.parse(written(whole), f"{self.ablation}, all points")
 
     def _ending(self, point: str | None = None) -> str:
         """What is added to the name of a stage that is of one point, or of all points of this ablation."""
@@ -189,10 +190,7 @@ class _Known:
 def built_in() -> list[_Known]:
     """The ablations that the package carries."""
     files = sorted(BUILT_IN.glob("*.yaml"))
-    return [
-        _Known(file.stem, document.Document.read(file.read_text(encoding="utf-8"), file.name).value["question"])
-        for file in files
-    ]
+    return [_Known(file.stem, shipped(file)["question"]) for file in files]
 
 
 def _slug(point: str) -> str:

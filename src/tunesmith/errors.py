@@ -82,6 +82,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that says which name was probably meant, or which there are."""
+    names = sorted(known) if isinstance(known, set) else list(known)
+    close = nearest(name, names)
+    if close:
+        return f"; did you mean {close!r}?"
+    return f"; known: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""
+
+
 def counted(number: int, noun: str) -> str:
     """``1 row``, ``2,000 rows``: a number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

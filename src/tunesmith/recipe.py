@@ -4,7 +4,7 @@ In goes a file such as ``recipes/quickstart.yaml``; out comes a ``Recipe`` whose
 known, each value is of the right kind, each reference names an earlier stage that fits. All problems are reported at
 once, each with its line and the nearest valid name:
 
-    my.yaml:14: stages.tune.lerning_rate: unknown key; did you mean 'learning_rate'?
+    my.yaml:14: stages.tune.train.stepps: unknown key; did you mean 'steps'?
 
 ``schema()`` gives the same rules as JSON Schema, so that an editor can complete and check while one types.
 """
@@ -19,10 +19,11 @@ from typing import Any
 
 from pydantic import Field
 
-from tunesmith.document import Document, Problem, Where, check, find_file, near
-from tunesmith.errors import RecipeError
+from tunesmith.document import Document, Problem, Where
+from tunesmith.errors import RecipeError, near
+from tunesmith.settings import MOST_SEED, Settings, check, find_file, keys_of
 from tunesmith.stages import hub
-from tunesmith.stages.stage import KINDS, From, Settings, Stage
+from tunesmith.stages.stage import KINDS, From, Stage
 
 BUILT_IN = Path(__file__).parent / "recipes"
 """The recipes that the package carries; ``tunesmith quickstart`` runs one of them."""
@@ -46,7 +47,9 @@ class _Top(Settings):
     """The keys at the top of a recipe."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>.")
-    seed: int = Field(default=1, ge=0, description="Everything drawn by chance is drawn from this number.")
+    seed: int = Field(
+        default=1, ge=0, le=MOST_SEED, description="Everything drawn by chance is drawn from this number."
+    )
     result: str = Field(
         default="",
         description="The training stage whose model `tunesmith chat` opens. Default: the last one.",
@@ -61,13 +64,15 @@ def find(name: str) -> Path:
 
 def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read and check a recipe file; ``overrides`` are dotted keys that win over the file (``tune.peak``)."""
-    path = find(str(path))
-    return parse(path.read_text(encoding="utf-8"), str(path), overrides)
+    return _parsed(Document.open(find(str(path))), overrides)
 
 
 def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Check the text of a recipe, and raise one ``RecipeError`` that lists every problem."""
-    document = Document.read(text, file)
+    return _parsed(Document.read(text, file), overrides)
+
+
+def _parsed(document: Document, overrides: Mapping[str, Any] | None) -> Recipe:
     problems = list(document.problems)
     value = document.value
     if not problems and not isinstance(value, dict):
@@ -77,7 +82,7 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
     for key, new in (overrides or {}).items():
         problems += _override(value, key, new)
 
-    top = check(_Top, value, ())
+    top = check(_Top, value, elsewhere=_of_stages())
     problems += top.problems
     stages: dict[str, Stage] = {}
     raw = value.get("stages")
@@ -100,8 +105,8 @@ def parse(text: str, file: str = "<recipe>", overrides: Mapping[str, Any] | None
         seed=top.value.seed,
         stages=stages,
         result=result or (trained[-1] if trained else ""),
-        file=file,
-        text=text,
+        file=document.file,
+        text=document.text,
     )
 
 
@@ -138,6 +143,15 @@ def schema() -> dict[str, Any]:
 # -- checking ----------------------------------------------------------------------------------------------------------
 
 
+def _of_stages() -> dict[str, str]:
+    """Where keys stand that people put at the top: how many steps are trained is a setting of a stage."""
+    found: dict[str, str] = {}
+    for kind in ("sft", *KINDS):
+        for name, way in keys_of(KINDS[kind]).items() if kind in KINDS else ():
+            found.setdefault(name, f"it is `{way}` of a stage of kind {kind}")
+    return found
+
+
 def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
     where: Where = ("stages", str(id))
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(id)):
@@ -169,7 +183,7 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
             if found not in wanted.kinds:
                 kinds = " or ".join(wanted.kinds)
                 problems.append(Problem(place, f"stage {name!r} is of kind {found!r}, wanted one of kind {kinds}"))
-        elif wanted.folder and Path(name).expanduser().is_dir():
+        elif wanted.folder and hub.is_folder(name):
             continue
         elif wanted.folder and name.startswith(hub.PREFIX):
             if wrong := hub.problem(name):

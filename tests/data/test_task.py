@@ -117,7 +117,7 @@ def test_a_key_given_twice_and_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"task: a\nname: \xff\n")
     with pytest.raises(RecipeError) as caught:
         load_tasks(tmp_path)
-    assert "a.yaml:2: the key 'task' is given twice; first on line 1" in str(caught.value)
+    assert "a.yaml:2: task: this key is given twice; first on line 1" in str(caught.value)
     assert "b.yaml:2: this line is not UTF-8" in str(caught.value)
 
 

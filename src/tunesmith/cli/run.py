@@ -69,8 +69,7 @@ def run(
 
 def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
     """``["tune.steps=200"]`` as a dictionary; values are read as YAML."""
-    import yaml
-
+    from tunesmith.document import Document
     from tunesmith.errors import RecipeError
 
     out: dict[str, Any] = {} if seed is None else {"seed": seed}
@@ -78,10 +77,8 @@ def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise RecipeError(f"--set {pair}: found no '=', wanted STAGE.KEY=VALUE, for example tune.steps=200")
-        try:
-            out[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            out[key.strip()] = value
+        read = Document.read(value, f"--set {key.strip()}")
+        out[key.strip()] = value if read.problems else read.value
     return out
 
 
@@ -122,6 +119,7 @@ def start(
 
 def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | None) -> None:
     """Check a recipe and say for each stage whether it is done, and if not why."""
+    from rich.markup import escape
     from rich.table import Table
 
     from tunesmith import recipe as recipes
@@ -131,6 +129,9 @@ def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | No
     table = Table("stage", "kind", "state", box=None, pad_edge=False)
     for row in runner.outlook(loaded, folder=out):
         table.add_row(row.id, loaded.stages[row.id].kind, row.state)
+    notes = runner.foreseen(loaded, out)
     console = screen.console()
     console.print(f"[green]{loaded.file} is fine.[/]", highlight=False)
     console.print(table)
+    for id, note in notes:
+        console.print(f"{id}: {escape(note)}", style="dim", highlight=False)

@@ -19,11 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markupsafe import Markup
 
 from tunesmith.data import manifest, store
 from tunesmith.data.clean.step import answer, count_words, question
+from tunesmith.document import shipped
 from tunesmith.errors import counted
 from tunesmith.pages import templates
 from tunesmith.pages.plot import Bar, Mark, bars, percent
@@ -315,5 +315,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 @cache
 def _words() -> dict[str, frozenset[str]]:
-    found = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    found = shipped(Path(__file__).with_suffix(".yaml"))
     return {kind: frozenset(words) for kind, words in found.items()}

@@ -12,6 +12,7 @@ from tunesmith.data.files import files_in
 from tunesmith.data.leaks import Item, item_of
 from tunesmith.data.reader import READERS, Record
 from tunesmith.data.task import Task
+from tunesmith.document import path_of
 from tunesmith.errors import DataError
 from tunesmith.types import SetAside
 
@@ -22,7 +23,7 @@ ANSWERS = frozenset(["answer", "answers", "completion", "label", "output", "rati
 def items(place: str | Path) -> list[Item]:
     """The items of a file, or of all files of a folder. Of labelled rows the fields are
     compared: the wording of an evaluation is not known here, and gives nothing away."""
-    path = Path(place).expanduser()
+    path = path_of(place)
     if not path.exists():
         raise DataError(f"{path}: the evaluation set does not exist. Name a file or a folder of files.")
     found = [item for file in files_in(path) for item in _of_file(file)]
@@ -43,7 +44,7 @@ def evaluation_sets(places: Iterable[str | Path]) -> dict[str, list[Item]]:
 def training_items(places: Iterable[str | Path]) -> Iterator[Item]:
     """What training rows say, as a stream: of builds, of Parquet that a build wrote, or of any file."""
     for place in places:
-        path = Path(place).expanduser()
+        path = path_of(place)
         if not path.exists():
             raise DataError(f"{path}: there are no training rows. Name a build, or a file of rows.")
         built = [path] if store.is_one(path) else sorted(path.glob("train.instruction/*.parquet"))

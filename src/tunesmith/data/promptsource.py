@@ -98,7 +98,7 @@ class Borrowed(Template):
 
 def load(path: Path, task: str = "") -> tuple[Borrowed, ...]:
     """The templates of a file; all its problems are reported at once."""
-    file = YamlFile.read(path)
+    file = YamlFile.read(path, tags=("!Template", "!TemplateMetadata"))
     value = file.value
     rows = value.get("templates") if isinstance(value, dict) else None
     if not file.problems and not isinstance(rows, dict):
@@ -132,6 +132,9 @@ def _template(file: YamlFile, key: str, row: Any, task: str) -> Borrowed | None:
     choices = row.get("answer_choices") or ""
     if choices in ("null", "~"):
         choices = ""
+    if not isinstance(choices, str):
+        file.problem((*where, "answer_choices"), "the answers to choose among are a text, parted by |||")
+        return None
     for name, source in (("jinja", row["jinja"]), ("answer_choices", choices)):
         try:
             _compiled(source)

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from tunesmith.data.cards import Cards, members
 from tunesmith.data.yaml_file import YamlFile, near
+from tunesmith.document import path_of
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.types import LEVELS, Conversation, Level
 
@@ -475,7 +476,7 @@ def _ids(file: YamlFile, value: Mapping[str, Any], folder: Path) -> tuple[str, .
     """The ids of a list, or of a file with one a line."""
     if not isinstance(value.get("ids"), str):
         return file.texts(("instances",), value, "ids")
-    path = folder / Path(value["ids"]).expanduser()
+    path = folder / path_of(value["ids"])
     if not path.is_file():
         file.problem(
             ("instances", "ids"), f"there is no file {path}; 'ids' is a list of ids, or a file with one a line"

@@ -38,6 +38,7 @@ from tunesmith.data.files.stream import COMPRESSED, kind
 from tunesmith.data.reader import NOWHERE, READERS
 from tunesmith.data.template import KINDS, Template, Turn, check_syntax
 from tunesmith.data.yaml_file import Where, YamlFile, near
+from tunesmith.document import path_of
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.types import Source
 
@@ -149,7 +150,7 @@ def _places(paths: Iterable[Path | str] | Path | str) -> list[tuple[Path, Path]]
     for path in [paths] if isinstance(paths, Path | str) else paths:
         name, at, folder = str(path).partition("@")
         if at and (SHIPPED / name).is_dir() and not Path(path).exists():
-            data = Path(folder).expanduser()
+            data = path_of(folder)
             if not data.is_dir():
                 raise RecipeError(f"{path}: there is no folder {data}; the tasks {name!r} look for their data in it")
             found += [(file, data) for file in sorted((SHIPPED / name).rglob("*.yaml"))]
@@ -157,7 +158,7 @@ def _places(paths: Iterable[Path | str] | Path | str) -> list[tuple[Path, Path]]
         if str(path).startswith(HUB):
             found.append((Path(path), Path()))
             continue
-        place = Path(path).expanduser()
+        place = path_of(path)
         if place.is_dir() and not (place / "state.json").exists() and not (place / "dataset_dict.json").exists():
             yamls = (p for end in ("*.yaml", "*.yml") for p in place.rglob(end) if not promptsource.is_one(p))
             inside = sorted(yamls) or sorted(place.rglob("task*.json*"))
@@ -297,7 +298,7 @@ def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, fold
     if kind == "path" and text:
         if text.startswith(HUB):
             return Path(text)
-        path = folder / Path(text).expanduser()
+        path = folder / path_of(text)
         compressed = (path.with_name(path.name + end) for end in COMPRESSED)
         path = path if path.exists() else next((p for p in compressed if p.exists()), path)
         if not path.exists():
@@ -317,7 +318,7 @@ def _texts_by_name(file: YamlFile, value: Mapping[str, Any], key: str, what: str
 
 def _borrowed(file: YamlFile, folder: Path, text: str, task: str) -> tuple[Template, ...]:
     """The templates of a file of promptsource."""
-    path = folder / Path(text).expanduser()
+    path = folder / path_of(text)
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
         file.problem(("templates",), f"there is no file {path}{near(path.name, beside)}")

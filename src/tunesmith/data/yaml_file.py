@@ -1,26 +1,20 @@
-"""A YAML file that remembers on which line everything stands, so that every problem can be pointed at.
+"""A task file or a held-out file: texts, lists and mappings, each with its line.
 
-In goes the text of a file; out come plain values (text, lists, mappings) and a line for each of them.
 All scalars stay the text that was written: ``no`` is Norwegian and not False, ``1.0`` keeps its zero.
 Who reads a number converts it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tunesmith.document import MOST_TOLD, Document, Where
+from tunesmith.errors import near
 
-from tunesmith.errors import nearest
-
-Where = tuple[str | int, ...]
-"""A place in the file, from the top: ``("templates", 2, "target")``."""
-
-_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-"""The parser in C reads a file some ten times faster; the result is the same."""
+__all__ = ["Where", "YamlFile", "near"]
 
 
 @dataclass
@@ -28,41 +22,26 @@ class YamlFile:
     """The values of one file, their lines, and the problems found so far."""
 
     file: str
-    value: Any = None
-    lines: dict[Where, int] = field(default_factory=lambda: {(): 1})
+    document: Document
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, path: Path, name: str | None = None) -> YamlFile:
+    def read(cls, path: Path, name: str | None = None, tags: Collection[str] = ()) -> YamlFile:
         """Read a file. What is wrong with it as YAML is already among the problems."""
-        found = cls(name or str(path))
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except OSError as error:
-            found.problem((), f"this file cannot be read: {error.strerror}")
-            return found
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            found.problems.append((line, "this line is not UTF-8; save the file as UTF-8"))
-            return found
-        try:
-            node = yaml.compose(text, Loader=_LOADER)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            found.problems.append((mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}"))
-            return found
-        except yaml.YAMLError as error:
-            found.problem((), f"this is not YAML: {str(error).splitlines()[0]}")
-            return found
-        if node is None:
-            found.problem((), "the file is empty")
-        else:
-            found.value = found._plain(node, (), frozenset())
+        document = Document.open(path, name or str(path), typed=False, tags=tags)
+        found = cls(document.file, document)
+        for problem in document.problems:
+            found.problems.append((problem.line or document.line(problem.where), document.told(problem)))
         return found
+
+    @property
+    def value(self) -> Any:
+        """What the file holds; None where it cannot be read."""
+        return self.document.value
 
     def line(self, where: Where) -> int:
         """The line of a place, or of the nearest thing around it that is in the file."""
-        return next(self.lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in self.lines)
+        return self.document.line(where)
 
     def problem(self, where: Where, what: str) -> None:
         """Note what is wrong with a place."""
@@ -75,9 +54,11 @@ class YamlFile:
     def check_keys(self, where: Where, value: Mapping[str, Any], known: Iterable[str]) -> None:
         """Every key that nobody reads is a problem."""
         names = list(known)
-        for key in value:
-            if key not in names:
-                self.problem((*where, key), f"unknown key {key!r}{near(key, names)}")
+        wrong = [key for key in value if key not in names]
+        for key in wrong[:MOST_TOLD]:
+            self.problem((*where, key), f"unknown key {key[:80]!r}{near(key, names)}")
+        if len(wrong) > MOST_TOLD:
+            self.problem(where, f"and {len(wrong) - MOST_TOLD:,} more unknown keys")
 
     def text(self, where: Where, value: Mapping[str, Any], key: str, default: str | None = None) -> str:
         """A text that has to be there, unless there is a default."""
@@ -100,39 +81,6 @@ class YamlFile:
             self.problem((*where, key), f"{key!r} is {_shown(found)}, wanted a list of texts")
             return ()
         return tuple(found)
-
-    def _plain(self, node: yaml.Node, where: Where, above: frozenset[int]) -> Any:
-        self.lines.setdefault(where, node.start_mark.line + 1)
-        if id(node) in above:
-            self.problem(where, "an alias that contains itself")
-            return None
-        above |= {id(node)}
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(item, (*where, i), above) for i, item in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return node.value
-        found: dict[str, Any] = {}
-        for key, item in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                self.problems.append((line, "this key is not a plain name"))
-                continue
-            inner = (*where, key.value)
-            if key.value in found:
-                self.problems.append((line, f"the key {key.value!r} is given twice; first on line {self.lines[inner]}"))
-                continue
-            self.lines[inner] = line
-            found[key.value] = self._plain(item, inner, above)
-        return found
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that says which name was probably meant, or which there are."""
-    names = sorted(known)
-    close = nearest(name, names)
-    if close:
-        return f"; did you mean {close!r}?"
-    return f"; known: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""
 
 
 def _shown(value: Any) -> str:

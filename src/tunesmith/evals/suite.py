@@ -23,9 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tunesmith import document
 from tunesmith.ask.respondent import Draw
 from tunesmith.data import load_tasks, read
 from tunesmith.data.files import files_in
@@ -33,10 +32,13 @@ from tunesmith.data.preview import order
 from tunesmith.data.reader import READERS, Record
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Unrenderable, render
+from tunesmith.document import path_of
 from tunesmith.errors import EvalError
 from tunesmith.evals.ask import How
 from tunesmith.evals.metrics import METRICS
 from tunesmith.evals.together import FIGURES, tries_of
+from tunesmith.settings import MOST_ROWS, MOST_SEED, MOST_TOKENS, Settings, Shots
+from tunesmith.settings import load as load_settings
 from tunesmith.types import Conversation, Example, Message, SetAside
 
 Row = TypeVar("Row", Example, Conversation)
@@ -55,17 +57,17 @@ class Asked:
     set_aside: tuple[SetAside, ...]
 
 
-class Suite(BaseModel):
+class Suite(Settings):
     """What models are asked. A key that is not here is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     suite: str = Field(min_length=1, description="Its name in tables.")
     tasks: list[str] = Field(default=[], description="Task files, data files, or folders of them.")
     text: list[str] = Field(default=[], description="Files of plain text: how well is it predicted?")
-    rows: int = Field(200, ge=1, description="Questions of each task, in each of its wordings.")
-    wordings: int | None = Field(None, ge=1, description="Wordings of each task; all of them where it is left out.")
-    shots: list[int] = Field(default=[0], min_length=1, description="Answered examples before a question.")
+    rows: int = Field(200, ge=1, le=MOST_ROWS, description="Questions of each task, in each of its wordings.")
+    wordings: int | None = Field(
+        None, ge=1, le=MOST_ROWS, description="Wordings of each task; all of them where it is left out."
+    )
+    shots: list[Shots] = Field(default=[0], min_length=1, description="Answered examples before a question.")
     examples: Literal["own", "same"] = Field(
         "own", description="Whether each question has its own examples, or all have the same, which is faster."
     )
@@ -79,7 +81,7 @@ class Suite(BaseModel):
     )
     rank: bool = Field(True, description="Whether it is also seen which option is likeliest.")
     unasked: bool = Field(False, description="Whether it is seen how likely options are without a question (PMI).")
-    max_new_tokens: int = Field(64, ge=1, description="Longest answer.")
+    max_new_tokens: int = Field(64, ge=1, le=MOST_TOKENS, description="Longest answer.")
     samples: int = Field(1, ge=1, le=10_000, description="Answers to each question; above 1 with a temperature.")
     temperature: float = Field(0.0, ge=0, le=100, allow_inf_nan=False, description="0: the likeliest token each time.")
     top_p: float = Field(1.0, gt=0, le=1, description="Draw from the likeliest tokens that make up this share.")
@@ -87,12 +89,12 @@ class Suite(BaseModel):
     figures: list[str] = Field(
         default=[], description=f"Figures of many answers together: {', '.join(FIGURES)}, pass@K for any K."
     )
-    seed: int = Field(0, ge=0, lt=1 << 63, description="Which rows and examples are drawn, and what is sampled.")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="Which rows and examples are drawn, and what is sampled.")
 
     @classmethod
     def load(cls, path: Path | str) -> Suite:
         """Read and check a file; paths of tasks are meant from its folder."""
-        path, suite = Path(path), document.load(cls, path, "a suite")
+        path, suite = Path(path), load_settings(cls, path, "a suite")
         if not suite.tasks and not suite.text:
             raise EvalError(f"{path} names neither `tasks` nor `text`, so it asks nothing.")
         if suite.samples > 1 and not suite.temperature:
@@ -212,7 +214,7 @@ class Suite(BaseModel):
 
 def _place(folder: Path, name: str) -> str:
     """A path from the suite's folder; a name that is no path there stays what it is."""
-    beside = folder / Path(name).expanduser()
+    beside = folder / path_of(name)
     return str(beside) if beside.exists() or "/" in name or "." in name else name
 
 

@@ -25,8 +25,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
-
+from tunesmith.document import Document, shipped
 from tunesmith.errors import DataError, UnknownName, nearest
 from tunesmith.types import Source
 
@@ -35,7 +34,6 @@ LANGUAGES = ("en", "zh")
 SETS = ("tasks", "thoughts", "examples")
 """Folders of tasks: ``littleworld`` in a recipe is the first, ``littleworld/thoughts`` the second."""
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster
 
 _RELATION_KEYS = {"relation", "cluster", "source", "phrases", "statements", "facts"}
 _FACT_KEYS = {"id", "group", *LANGUAGES}
@@ -203,13 +201,13 @@ def task_files(name: str = "tasks") -> list[Path]:
 
 def held_out() -> dict[str, Any]:
     """What the shipped recipes hold out: ``clusters``, ``tasks``, ``wordings`` (by task) and ``instances``."""
-    loaded: dict[str, Any] = yaml.safe_load((HERE / "held_out.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = shipped(HERE / "held_out.yaml")
     return loaded
 
 
 def _worded(language: str | None) -> Iterator[tuple[Fact, str]]:
     """Each fact with each form that states it in the text."""
-    common: dict[str, list[str]] = yaml.load((HERE / "frames.yaml").read_text(encoding="utf-8"), Loader=_Loader)
+    common: dict[str, list[str]] = shipped(HERE / "frames.yaml")
     for relation in relations():
         frames = {
             name: [_framed(frame, phrases) for frame in common[name]] for name, phrases in relation.phrases.items()
@@ -241,11 +239,9 @@ def _find(relation: str) -> Relation:
 
 def _relation(path: Path, root: Path, problems: list[str]) -> Relation:
     """One facts file. Problems are collected, with their lines, and the caller raises."""
-    text = path.read_text(encoding="utf-8")
-    node: Any = yaml.compose(text, Loader=_Loader)
-    data: dict[str, Any] = yaml.load(text, Loader=_Loader)
+    document = Document.open(path)
+    data: dict[str, Any] = document.value
     where = path.relative_to(root).as_posix()
-    lines = [row.start_mark.line + 1 for key, rows in node.value if key.value == "facts" for row in rows.value]
 
     def check_keys(found: Iterable[str], known: set[str], line: int) -> None:
         for key in found:
@@ -260,7 +256,8 @@ def _relation(path: Path, root: Path, problems: list[str]) -> Relation:
         problems.append(f"{where}:1: relation {name!r} of cluster {cluster!r} does not belong in this file")
     forms = {language: tuple(texts) for language, texts in data.get("statements", {}).items()}
     found: list[Fact] = []
-    for row, line in zip(data.get("facts", []), lines, strict=True):
+    for i, row in enumerate(data.get("facts", [])):
+        line = document.line(("facts", i))
         check_keys(row, _FACT_KEYS, line)
         group = str(row.get("group", row["id"]))
         for language in LANGUAGES:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tunesmith.settings import Settings
 
 __all__ = ["Adapter"]
 
 
-class Adapter(BaseModel):
+class Adapter(Settings):
     """Settings of LoRA and its kin. The defaults are good ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int = Field(16, ge=1, description="Width of the matrices: what they can learn, and what they cost.")
+    rank: int = Field(16, ge=1, le=65536, description="Width of the matrices: what they can learn, and what they cost.")
     alpha: float | None = Field(
         None,
         gt=0,
+        le=1e6,
         description="Their product counts alpha / rank (alpha / sqrt(rank) for rs). Default: twice the rank.",
     )
     targets: list[str] = Field(

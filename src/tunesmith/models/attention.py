@@ -300,7 +300,7 @@ def _capped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float, scale
 
 
 _HARMLESS = frozenset({"position_ids", "position_embeddings", "cache_position", "use_cache"})
-"""What some models pass on to their attention although they have used it before: the keys hold the positions already."""
+"""Arguments that some models pass on although they have used them before: the keys hold the positions already."""
 
 
 def packed_attention(

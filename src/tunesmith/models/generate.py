@@ -86,9 +86,9 @@ class Sampling:
                 f"temperature={self.temperature}: too near 0 to divide by; wanted {_COLDEST} or more, or 0 for the "
                 "likeliest token each time."
             )
-        for number in (self.seed, *self.numbers):
-            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 64:
-                raise EvalError(f"seed={number!r}: wanted a whole number from 0 to 2^64 - 1.")
+        for seed in (self.seed, *self.numbers):
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 64:
+                raise EvalError(f"seed={seed!r}: wanted a whole number from 0 to 2^64 - 1.")
 
 
 _COLDEST = 1e-4

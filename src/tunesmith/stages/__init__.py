@@ -5,8 +5,9 @@
 ``stage.py`` says what a stage is. Importing this package registers every kind, and nothing heavy.
 """
 
+from tunesmith.settings import Settings
 from tunesmith.stages import build, evaluate, export, pretrain, report, sft, tokenizer
-from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
+from tunesmith.stages.stage import KINDS, From, Job, Stage
 
 __all__ = [
     "KINDS",

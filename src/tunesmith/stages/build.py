@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from rich.markup import escape
 
 from tunesmith.data.clean.cleaning import Cleaning
+from tunesmith.document import path_of
 from tunesmith.errors import DataError, counted
+from tunesmith.settings import MOST_ROWS, MOST_SHOTS, MOST_WORKERS, Settings, Shots
 from tunesmith.stages import rows
-from tunesmith.stages.stage import KINDS, Job, Settings, Stage
+from tunesmith.stages.stage import KINDS, Job, Stage
 
 if TYPE_CHECKING:
     from tunesmith.data.build import FewShot, Summary
@@ -33,7 +35,7 @@ class FewShotRows(Settings):
     """Training rows that show answered examples before their question."""
 
     share: float = Field(gt=0, le=1, description="Of the rows that templates put into words.")
-    shots: int = Field(default=2, ge=1, description="How many examples.")
+    shots: int = Field(default=2, ge=1, le=MOST_SHOTS, description="How many examples.")
 
     def wish(self) -> FewShot:
         """The same for the build."""
@@ -64,26 +66,29 @@ class Build(Stage):
     formats: list[Literal["instruction", "name", "none"]] = Field(
         default=["instruction"], min_length=1, description="The formats to write; the last two are for the ablation."
     )
-    shots: list[int] = Field(
+    shots: list[Shots] = Field(
         default=[0], description="Ask what is held out with so many answered examples before the question."
     )
     per_level: int = Field(
         default=400,
         ge=1,
+        le=MOST_ROWS,
         description="Questions of each level, drawn by the seed, and for each metric at least a sixth of that.",
     )
 
     wordings: int | None = Field(
         default=None,
         ge=1,
+        le=MOST_ROWS,
         description="Templates that each example is trained in, drawn by the seed; all, if not given.",
     )
     clusters: int | None = Field(
         default=None,
         ge=1,
+        le=MOST_ROWS,
         description="Train on so many clusters, drawn by the seed; a smaller draw is part of a larger.",
     )
-    templates: int | list[str] | None = Field(
+    templates: Annotated[int, Field(ge=1, le=MOST_ROWS)] | list[str] | None = Field(
         default=None, description="Train on so many templates of each task, likewise, or on those of these names."
     )
     asked: list[str] | None = Field(
@@ -95,9 +100,11 @@ class Build(Stage):
     )
     clean: Cleaning = Field(default=Cleaning(), description="What is cleaned; each step is true, false or settings.")
     engine: Literal["local", "ray"] = Field(default="local", description="Who does the work; the result is the same.")
-    workers: int = Field(default=1, ge=1, description="How many processes share the work; the result is the same.")
+    workers: int = Field(
+        default=1, ge=1, le=MOST_WORKERS, description="How many processes share the work; the result is the same."
+    )
 
-    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld")
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld", "document.py")
     unkeyed: ClassVar[tuple[str, ...]] = ("engine", "workers")
 
     @property
@@ -114,14 +121,14 @@ class Build(Stage):
         if self.held_out is None and LITTLE_WORLD not in self.tasks:
             return HeldOut(instance_fraction=0.1)
         named = self.held_out or LITTLE_WORLD
-        return HeldOut.load(HERE / "held_out.yaml" if named == LITTLE_WORLD else Path(named).expanduser())
+        return HeldOut.load(HERE / "held_out.yaml" if named == LITTLE_WORLD else path_of(named))
 
     def files(self) -> list[Path]:
         from tunesmith.data.files import files_in
         from tunesmith.data.manifest import files_of
 
         places = [
-            Path(place).expanduser()
+            path_of(place)
             for place in (*self.tasks, *self.texts, self.held_out or LITTLE_WORLD, *self.clean.leaks.sets)
             if not _carried(place)
         ]
@@ -187,7 +194,7 @@ class Build(Stage):
 
                 yield from passages(seed)
             else:
-                yield from _texts_of(Path(place).expanduser())
+                yield from _texts_of(path_of(place))
 
 
 def load_tasks_of(places: Sequence[str]) -> list[Task]:

@@ -15,6 +15,7 @@ from pydantic import Field
 from rich.markup import escape
 
 from tunesmith.errors import EvalError, counted
+from tunesmith.settings import MOST_ROWS, MOST_TOKENS, Shots
 from tunesmith.stages import rows, training
 from tunesmith.stages.build import load_tasks_of
 from tunesmith.stages.stage import KINDS, From, Job, Stage
@@ -47,14 +48,27 @@ class Evaluate(Stage):
         default_factory=dict,
         description="Format -> a model tuned on that format; it is asked by instruction about new tasks and clusters.",
     )
-    shots: list[int] = Field(default=[0], description="Answered examples before each question; the build writes them.")
-    cloze: int = Field(default=400, ge=0, description="Sentences of the text to finish: is what it knew still known?")
-    max_new_tokens: int = Field(default=32, ge=1, description="Longest answer.")
+    shots: list[Shots] = Field(
+        default=[0], description="Answered examples before each question; the build writes them."
+    )
+    cloze: int = Field(
+        default=400, ge=0, le=MOST_ROWS, description="Sentences of the text to finish: is what it knew still known?"
+    )
+    max_new_tokens: int = Field(default=32, ge=1, le=MOST_TOKENS, description="Longest answer.")
     suites: list[str] = Field(
         default_factory=list, description="Suites to ask besides; how new their questions are is told by the build."
     )
 
-    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "ask", "evals", "models", "chat", "data", "document.py")
+    rooms: ClassVar[tuple[str, ...]] = (
+        "stages/rows.py",
+        "ask",
+        "evals",
+        "models",
+        "chat",
+        "data",
+        "document.py",
+        "settings.py",
+    )
 
     def files(self) -> list[Path]:
         from tunesmith.data.files import files_in

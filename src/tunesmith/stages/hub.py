@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tunesmith.document import path_of
 from tunesmith.errors import RecipeError
 
 PREFIX = "hub:"
@@ -22,10 +23,18 @@ def problem(name: str) -> str:
     return "" if _NAME.fullmatch(name) else f"{name!r} is not hub:owner/model or hub:owner/model@revision"
 
 
+def is_folder(name: str) -> bool:
+    """Whether a reference names a folder that is there; a name that no folder can have is none."""
+    try:
+        return path_of(name).is_dir()
+    except RecipeError:
+        return False
+
+
 def place(name: str) -> Path:
     """Where the folder is that a recipe means: a model of the hub is fetched if need be."""
     if not name.startswith(PREFIX):
-        return Path(name).expanduser()
+        return path_of(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import yaml
 from pydantic import Field, field_validator
 
+from tunesmith.document import written
 from tunesmith.errors import EvalError, UnknownName
 from tunesmith.evals.records import ANSWERS
 from tunesmith.stages import rows, training
@@ -103,7 +103,7 @@ def _recipe(job: Job) -> str:
     """The recipe with all that was set on the command line, to be run again as it stands."""
     stages = {id: stage.model_dump(mode="json", exclude_unset=True) for id, stage in job.stages.items()}
     plain = {"name": job.out.parent.name, "seed": job.seed, "stages": stages}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
+    return written(plain)
 
 
 def _stages(job: Job) -> dict[str, Any]:

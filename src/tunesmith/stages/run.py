@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
+from tunesmith.document import Document, Problem
 from tunesmith.errors import RecipeError, UnknownName
 from tunesmith.recipe import Recipe, needed, references
 from tunesmith.screen import clock
@@ -89,6 +91,8 @@ def run(
     for id in wanted:  # before anything runs, so that a file edited meanwhile is not taken for the code that ran
         for room in code_of(recipe.stages[id]):
             digest_code(room)
+    for id, note in foreseen(recipe, folder, wanted):
+        console.print(f"{id}: {escape(note)}", style="dim", highlight=False)
     with run_lock(folder):
         write_json(folder / RUN, _run_info(recipe, folder))
         for number, id in enumerate(wanted, 1):
@@ -109,11 +113,7 @@ def run(
             what = "" if stage.kind == id else f" [cyan]{stage.kind}[/]"
             console.print(f"{label}{what} [dim]{reason}[/]", highlight=False)
             _prepare(out, key, fresh=id in again)
-            inputs = {
-                name: folder / name if name in recipe.stages else place(name)
-                for _, name, _ in references(stage)
-                if name not in recipe.stages or name in done
-            }
+            inputs = {name: where for name, where in _inputs(recipe, id, folder).items() if _there(name, recipe, done)}
             check_inputs({name: folder / name for name in inputs if name in kept}, id)
             job = Job(id, out, recipe.seed, inputs, console, recipe.stages, dict(done), calls)
             gc.collect()
@@ -144,6 +144,44 @@ def run(
         if calls:
             calls.end()
     return RunResult(folder, tuple(ran), time.monotonic() - start)
+
+
+def _inputs(recipe: Recipe, id: str, folder: Path) -> dict[str, Path]:
+    """The folder of everything that a stage refers to."""
+    names = [name for _, name, _ in references(recipe.stages[id])]
+    return {name: folder / name if name in recipe.stages else place(name) for name in names}
+
+
+def _there(name: str, recipe: Recipe, done: Collection[str]) -> bool:
+    return name not in recipe.stages or name in done
+
+
+def foreseen(
+    recipe: Recipe, folder: Path | None = None, wanted: Collection[str] | None = None
+) -> list[tuple[str, str]]:
+    """What stages that are not done say before they run, or one ``RecipeError`` with all that is sure to fail."""
+    folder = folder or Path("runs") / recipe.name
+    notes: list[tuple[str, str]] = []
+    problems: list[Problem] = []
+    history: dict[str, dict[str, Any]] = {}
+    keys: dict[str, str] = {}
+    for id in wanted if wanted is not None else recipe.stages:
+        parts = key_parts(recipe, id, keys)
+        keys[id] = digest(parts)
+        state = read_state(folder / id)
+        if state is not None and why_not_done(state, keys[id], parts, folder / id) is None:
+            history[id] = state
+            continue
+        inputs = {name: where for name, where in _inputs(recipe, id, folder).items() if _there(name, recipe, history)}
+        job = Job(id, folder / id, recipe.seed, inputs, Console(quiet=True), recipe.stages, dict(history))
+        for found in recipe.stages[id].foresee(job):
+            if isinstance(found, Problem):
+                problems.append(Problem(("stages", id, *found.where), found.what))
+            else:
+                notes.append((id, found))
+    if problems:
+        raise RecipeError(Document.read(recipe.text, recipe.file).report(problems))
+    return notes
 
 
 @dataclass(frozen=True)

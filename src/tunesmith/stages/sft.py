@@ -13,8 +13,9 @@ from pydantic import Field
 from rich.markup import escape
 
 from tunesmith.errors import TrainError
+from tunesmith.settings import MOST_ROWS, Settings
 from tunesmith.stages import rows, training
-from tunesmith.stages.stage import KINDS, From, Job, Settings, Stage
+from tunesmith.stages.stage import KINDS, From, Job, Stage
 from tunesmith.train.settings import TrainSettings
 from tunesmith.types import Conversation
 
@@ -29,11 +30,17 @@ class Mixture(Settings):
         default="proportional",
         description="proportional: by number of rows, none above `cap`. temperature: that, flattened. fixed: `shares`.",
     )
-    cap: int | None = Field(default=None, ge=1, description="A task with more rows than this counts as this many.")
-    temperature: float = Field(default=2.0, gt=0, description="1 is proportional; the higher, the more alike.")
-    shares: dict[str, float] = Field(default_factory=dict, description="For fixed: the share of each task, by its id.")
+    cap: int | None = Field(
+        default=None, ge=1, le=MOST_ROWS, description="A task with more rows than this counts as this many."
+    )
+    temperature: float = Field(
+        default=2.0, ge=0.01, le=1000, description="1 is proportional; the higher, the more alike."
+    )
+    shares: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(
+        default_factory=dict, description="For fixed: the share of each task, by its id."
+    )
     balance: bool = Field(default=False, description="Give every cluster the same share, whatever its number of tasks.")
-    parts: dict[str, float] = Field(
+    parts: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
         description="The share of whole clusters, as in {reasoning: 0.3}; the others divide the rest.",
     )
@@ -41,7 +48,10 @@ class Mixture(Settings):
         default="documents", description="Whether shares are of the rows that are drawn, or of their tokens."
     )
     most: int | None = Field(
-        default=None, ge=1, description="Rows of a task that are used at all, chosen by their ids; FLAN: 30000."
+        default=None,
+        ge=1,
+        le=MOST_ROWS,
+        description="Rows of a task that are used at all, chosen by their ids; FLAN: 30000.",
     )
 
     def used(self, rows: Sequence[Conversation]) -> Sequence[Conversation]:
@@ -81,7 +91,7 @@ class Mixture(Settings):
 class TuneSettings(TrainSettings):
     """As for any training, at a gentler rate: what the base knows should stay."""
 
-    lr: float = Field(default=3e-4, gt=0, description="Peak learning rate.")
+    lr: float = Field(default=3e-4, gt=0, le=1, description="Peak learning rate.")
 
 
 @KINDS.add("sft")
@@ -140,8 +150,9 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
     shares = stage.mixture.documents(wanted, means)
     if stage.rehearsal:
         shares = {**{task: (1 - stage.rehearsal) * share for task, share in shares.items()}, TEXT: stage.rehearsal}
-    _say(job, stage, shares, means, {name: len(store) for name, store in stores.items()})
-    info = training.fit(job, str(base), "sft", stores, shares, stage.train, tokenizer, fmt, new_ids, clusters)
+    settings = training.in_steps(job, stage.train, "sft", stores, shares, [TEXT] if stage.rehearsal else [])
+    _say(job, settings, shares, means, {name: len(store) for name, store in stores.items()})
+    info = training.fit(job, str(base), "sft", stores, shares, settings, tokenizer, fmt, new_ids, clusters)
     return {
         **info,
         "asked": shares,
@@ -153,13 +164,17 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
 
 
 def _say(
-    job: Job, stage: Sft, shares: Mapping[str, float], means: Mapping[str, float], counts: Mapping[str, int]
+    job: Job,
+    settings: TrainSettings,
+    shares: Mapping[str, float],
+    means: Mapping[str, float],
+    counts: Mapping[str, int],
 ) -> None:
     """How often each row of each source will be seen: some lines now, and the whole table in ``mixture.txt``."""
     from tunesmith.data.mixture import epochs, table
 
     in_document = sum(share * means[name] for name, share in shares.items())
-    draws = round(stage.train.steps * stage.train.batch_tokens / in_document)
+    draws = round(settings.steps * settings.batch_tokens / in_document)
     lines = epochs(counts, shares, draws)
     (job.out / "mixture.txt").write_text(table(lines) + "\n", encoding="utf-8")
     shown = lines if len(lines) <= 6 else [*lines[:3], *lines[-3:]]

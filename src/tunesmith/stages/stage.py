@@ -20,27 +20,23 @@ inside ``run``, so that checking a recipe takes no time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rich.console import Console
 
+from tunesmith.document import Problem
 from tunesmith.registry import Registry
 from tunesmith.screen import Tell, progress
+from tunesmith.settings import Settings
 from tunesmith.stages.hub import place
 
 if TYPE_CHECKING:
     from tunesmith.stages.together import Calls
-
-
-class Settings(BaseModel):
-    """Settings that refuse an unknown key, and do not change once checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,11 @@ class Stage(Settings):
     def files(self) -> list[Path]:
         """Files of the user that the result depends on; their digests are part of the stage's key."""
         return []
+
+    def foresee(self, job: Job) -> Iterator[Problem | str]:
+        """What can be said before anything runs, from the settings and from what earlier stages have written so far:
+        notes, and what is sure to fail, with the place among these settings. It has to be quick."""
+        return iter(())
 
     def run(self, job: Job) -> Mapping[str, Any]:
         """Do the work, writing below ``job.out``; what is returned is kept with the stage."""

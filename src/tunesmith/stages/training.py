@@ -147,6 +147,23 @@ def _forget(cache: Path, stages: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def in_steps(
+    job: Job,
+    settings: TrainSettings,
+    objective: str,
+    sources: Mapping[str, TokenStore],
+    shares: Mapping[str, float],
+    besides: Sequence[str] = (),
+) -> TrainSettings:
+    """The settings with a number of steps, told where it follows from a number of epochs."""
+    from tunesmith.train import epochs
+
+    found = epochs.in_steps(settings, objective, sources, shares, besides)
+    if settings.epochs is not None:
+        job.step(f"{settings.epochs:g} epochs: {found.steps:,} steps of about {found.batch_tokens:,} tokens")
+    return found
+
+
 def fit(
     job: Job,
     model: ModelSource,

@@ -36,6 +36,7 @@ from tunesmith.train import checkpoint
 from tunesmith.train.assemble import Machine, assemble
 from tunesmith.train.batch import Batch
 from tunesmith.train.blame import blame
+from tunesmith.train.epochs import in_steps
 from tunesmith.train.lock import run_lock
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
 from tunesmith.train.machine import memory_mb, peak_flops
@@ -82,6 +83,7 @@ def train(
     cluster a source is. Started by torchrun, all its processes call this with the same arguments.
     """
     keep_freed_memory()
+    settings = in_steps(settings, objective, sources, shares)
     out = Path(out_dir)
     goal = OBJECTIVES[objective]
     ranks = Ranks.join()

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from time import perf_counter
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tunesmith.data.clean.step import Step, Switch
 from tunesmith.data.clean.steps.boilerplate import Boilerplate
@@ -33,6 +33,7 @@ from tunesmith.data.clean.steps.safety import Safety
 from tunesmith.data.clean.steps.self_instruct import SelfInstruct
 from tunesmith.data.clean.steps.truncated import Truncated
 from tunesmith.data.clean.steps.unicode import Unicode
+from tunesmith.settings import MOST_ROWS, Settings
 from tunesmith.types import Comparison, Conversation
 
 Of = Literal["prompt", "answer", "both"]
@@ -64,7 +65,7 @@ class Novel(Switch):
 class Diverse(Switch):
     """Keep so many training rows, as unlike each other as can be."""
 
-    rows: int = Field(default=10_000, ge=1, description="How many to keep.")
+    rows: int = Field(default=10_000, ge=1, le=MOST_ROWS, description="How many to keep.")
     by: Literal["k_center", "clusters"] = Field(
         default="k_center", description="k_center: always the row farthest from those taken. clusters: equally of each."
     )
@@ -74,14 +75,14 @@ class Leaks(Switch):
     """Take training rows away that give away items of evaluation sets; paraphrases and translations are not found."""
 
     sets: list[str] = Field(default_factory=list, description="Files or folders of evaluation sets, in any known form.")
-    ngrams: list[int] = Field(default=[13], description="Words in a row that must not be the same; 8 takes many more.")
+    ngrams: list[Annotated[int, Field(ge=1, le=1000)]] = Field(
+        default=[13], description="Words in a row that must not be the same; 8 takes many more."
+    )
     near: float = Field(default=0.85, gt=0, le=1, description="The share of equal words that makes a question known.")
 
 
-class Cleaning(BaseModel):
+class Cleaning(Settings):
     """All steps of cleaning, in their order."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     unicode: Unicode = Unicode()
     empty: Empty = Empty()

@@ -20,15 +20,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from tunesmith.settings import Settings
 from tunesmith.types import Comparison, Conversation, Message
 
 
-class Switch(BaseModel):
+class Switch(Settings):
     """Settings that can be written as ``true`` or ``false``; to give any of them is to switch it on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     on: bool = Field(default=False, description="Whether it is done.")
 

@@ -21,14 +21,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from tunesmith.data.files import Row, rows
 from tunesmith.data.reader import Found, Record, Unusable, has, row_reader
 from tunesmith.data.readers.shape import digest, fetch, items, list_of, name_of, need, shown
 from tunesmith.data.split import HeldOut
 from tunesmith.data.task import Task
 from tunesmith.data.template import Template, Turn
+from tunesmith.document import shipped
 from tunesmith.errors import DataError, UnknownName
 from tunesmith.types import SetAside, Source
 
@@ -145,10 +144,9 @@ def official(split: str, tasks: Sequence[Task]) -> Official:
 
 @lru_cache(maxsize=1)
 def _splits() -> Mapping[str, Mapping[str, frozenset[str]]]:
-    text = (Path(__file__).parent / "superni_splits.yaml").read_text(encoding="utf-8")
     return {
         split: {place: frozenset(_names(str(ranges))) for place, ranges in places.items()}
-        for split, places in yaml.safe_load(text).items()
+        for split, places in shipped(Path(__file__).parent / "superni_splits.yaml").items()
     }
 
 

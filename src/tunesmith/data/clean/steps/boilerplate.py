@@ -9,10 +9,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-import yaml
 from pydantic import Field
 
 from tunesmith.data.clean.step import Step
+from tunesmith.document import shipped
 from tunesmith.types import Conversation
 
 
@@ -33,6 +33,6 @@ class Boilerplate(Step):
 
 @cache
 def _pattern(more: tuple[str, ...]) -> re.Pattern[str]:
-    every: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    every: dict[str, list[str]] = shipped(Path(__file__).with_suffix(".yaml"))
     phrases = [phrase for of_language in every.values() for phrase in of_language]
     return re.compile("|".join(re.escape(phrase.lower()) for phrase in (*phrases, *more)))

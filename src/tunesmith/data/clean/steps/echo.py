@@ -8,13 +8,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from tunesmith.data.clean.step import Step, answer, question
+from tunesmith.settings import MOST_WORDS
 from tunesmith.types import Conversation
 
 
 class Echo(Step):
     """Drop an answer that repeats the whole prompt, alone or before it goes on."""
 
-    least: int = Field(default=8, ge=1, description="Words that a prompt must have to be recognised.")
+    least: int = Field(default=8, ge=1, le=MOST_WORDS, description="Words that a prompt must have to be recognised.")
 
     def clean(self, row: Conversation) -> Conversation | str:
         asked, said = question(row).strip(), answer(row).strip()

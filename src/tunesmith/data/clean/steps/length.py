@@ -5,16 +5,19 @@ from __future__ import annotations
 from pydantic import Field
 
 from tunesmith.data.clean.step import Step, answer, count_words
+from tunesmith.settings import MOST_WORDS
 from tunesmith.types import Conversation
 
 
 class Length(Step):
     """Drop rows by the number of words."""
 
-    prompt_least: int = Field(default=1, ge=0, description="Words that all turns before the answer have at least.")
-    prompt_most: int | None = Field(default=None, ge=1, description="Words that they have at most.")
-    answer_least: int = Field(default=1, ge=0, description="Words that the answer has at least.")
-    answer_most: int | None = Field(default=None, ge=1, description="Words that it has at most.")
+    prompt_least: int = Field(
+        default=1, ge=0, le=MOST_WORDS, description="Words that all turns before the answer have at least."
+    )
+    prompt_most: int | None = Field(default=None, ge=1, le=MOST_WORDS, description="Words that they have at most.")
+    answer_least: int = Field(default=1, ge=0, le=MOST_WORDS, description="Words that the answer has at least.")
+    answer_most: int | None = Field(default=None, ge=1, le=MOST_WORDS, description="Words that it has at most.")
 
     def clean(self, row: Conversation) -> Conversation | str:
         asked = sum(count_words(m.content) for m in row.prompt)

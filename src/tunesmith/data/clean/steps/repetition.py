@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tunesmith.data.clean.step import Step, answer, words
+from tunesmith.settings import MOST_WORDS
 from tunesmith.types import Conversation
 
 
@@ -17,8 +18,8 @@ class Repetition(Step):
 
     lines: float = Field(default=0.5, gt=0, le=1, description="The share of lines said before that is too much.")
     words: float = Field(default=0.5, gt=0, le=1, description="The share of words in runs said before, too.")
-    run: int = Field(default=5, ge=2, description="Words of a run.")
-    least: int = Field(default=30, ge=1, description="Words that an answer must have to be judged.")
+    run: int = Field(default=5, ge=2, le=MOST_WORDS, description="Words of a run.")
+    least: int = Field(default=30, ge=1, le=MOST_WORDS, description="Words that an answer must have to be judged.")
 
     def clean(self, row: Conversation) -> Conversation | str:
         text = answer(row)

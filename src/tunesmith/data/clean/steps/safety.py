@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from tunesmith.data.clean.step import Step, tagged, texts
+from tunesmith.document import shipped
 from tunesmith.types import Conversation
 
 Kind = Literal["profanity", "hate", "sexual", "violence", "self_harm", "weapons", "crime"]
@@ -50,7 +50,7 @@ class Safety(Step):
 @cache
 def _phrases() -> tuple[dict[str, list[tuple[str, str, re.Pattern[str]]]], dict[str, str]]:
     """Phrases of words, each under its longest word, which a text must hold; and phrases of a script without spaces."""
-    every = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    every = shipped(Path(__file__).with_suffix(".yaml"))
     by_key: dict[str, list[tuple[str, str, re.Pattern[str]]]] = {}
     others: dict[str, str] = {}
     for kind, languages in every.items():

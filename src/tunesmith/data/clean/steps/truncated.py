@@ -12,6 +12,7 @@ import re
 from pydantic import Field
 
 from tunesmith.data.clean.step import Step, answer, count_words
+from tunesmith.settings import MOST_WORDS
 from tunesmith.types import Conversation
 
 _GOES_ON = re.compile(
@@ -25,7 +26,9 @@ _NOT_PROSE = re.compile(r"\s*(?:[-*•#>|=]|\d+[.)、]|\$|https?:|[A-Za-z]\))")
 class Truncated(Step):
     """Drop an answer that was cut off."""
 
-    least: int = Field(default=40, ge=1, description="Words that an answer must have to be missed its full stop.")
+    least: int = Field(
+        default=40, ge=1, le=MOST_WORDS, description="Words that an answer must have to be missed its full stop."
+    )
 
     def clean(self, row: Conversation) -> Conversation | str:
         text = answer(row).rstrip()

@@ -1,0 +1,171 @@
+"""Whatever stands in a file that a person names, the answer is a value or one clear error: no traceback, no hang."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith import recipe
+from tunesmith.ablation import Ablation
+from tunesmith.data import HeldOut, load_tasks, promptsource
+from tunesmith.errors import TunesmithError
+from tunesmith.evals.suite import Suite
+
+PACKAGE = Path(__file__).parents[2] / "src" / "tunesmith"
+SUITE = """\
+suite: reading
+tasks: [capital.en.yaml]
+rows: 20
+shots: [0, 5]
+examples: own
+thoughts: asked
+max_new_tokens: 64
+seed: 3
+"""
+PROMPTSOURCE = """\
+dataset: my_set
+templates:
+  0a: !Template
+    answer_choices: yes ||| no
+    id: 0a
+    jinja: "Is {{ text }} good? ||| {{ answer_choices[label] }}"
+    metadata: !TemplateMetadata
+      choices_in_prompt: true
+      languages: [en]
+      metrics: [Accuracy]
+      original_task: true
+    name: good
+    reference: ''
+"""
+
+
+def some(pattern: str) -> str:
+    return next(iter(sorted(PACKAGE.glob(pattern)))).read_text(encoding="utf-8")
+
+
+DOORS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "recipe": (some("recipes/quickstart.yaml"), recipe.load),
+    "task": (some("littleworld/tasks/*/*.yaml"), load_tasks),
+    "held_out": (some("littleworld/held_out.yaml"), HeldOut.load),
+    "ablation": (some("recipes/ablations/mixture.yaml"), Ablation.load),
+    "suite": (SUITE, Suite.load),
+    "promptsource": (PROMPTSOURCE, promptsource.load),
+}
+
+LAUGHS = "\n".join(["a0: &a0 [1]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))])
+HARD: dict[str, bytes] = {
+    "laughs": LAUGHS.encode(),
+    "merged laughs": LAUGHS.replace(": &", ": {<<: *a0, x: &").replace("]\n", "]}\n").encode(),
+    "nul": b"name: a\0b\n",
+    "binary": bytes(range(256)) * 8,
+    "utf-16 without a mark": "name: a\n".encode("utf-16-le"),
+    "deep": b"a: " + b"[" * 5000 + b"]" * 5000,
+    "deep by indentation": b"".join(b" " * i + b"a:\n" for i in range(5000)),
+    "a long number": b"name: a\nseed: " + b"7" * 5000 + b"\n",
+    "a date that is none": b"name: 2026-99-99\n",
+    "an int that is none": b"name: a\nseed: !!int abc\n",
+    "code": b"name: !!python/object/apply:os.system ['exit 1']\n",
+    "a key twice": b"name: a\nname: b\n",
+    "too large": b"# " + b"x" * (33 << 20),
+    "a list": b"- a\n- b\n",
+    "a text": b"just words\n",
+    "nothing": b"",
+    "two documents": b"name: a\n---\nname: b\n",
+    "keys that are no names": b"? [a, b]\n: c\n? {d: e}\n: f\n",
+    "very many keys": b"".join(b"k%d: 1\n" % i for i in range(100_000)),
+    "an anchor in itself": b"name: &a\n  b: *a\n",
+}
+
+
+def answer(door: str, path: Path, data: bytes) -> str | None:
+    """What is told of a file; None where it is fine. Anything else than one of our errors fails the test."""
+    path.write_bytes(data)
+    began = time.process_time()
+    try:
+        DOORS[door][1](path)
+    except TunesmithError as error:
+        return str(error)
+    finally:
+        assert time.process_time() - began < 20, "this takes too long"
+    return None
+
+
+@pytest.mark.parametrize("name", list(HARD))
+def test_hard_files(name: str, tmp_path: Path) -> None:
+    for door in DOORS:
+        said = answer(door, tmp_path / "my.yaml", HARD[name])
+        assert said and "my.yaml" in said, (door, name, said)
+        assert len(said) < 20_000 and "Traceback" not in said
+        if name not in ("too large", "nothing", "a list", "a text"):
+            assert "my.yaml:" in said, "the line is told"
+
+
+PIECES = [
+    "&a ", "*a", "*b", "<<: *a", "!!int ", "!!python/name:os.system ", "!x ", "\0", "\t", "\n", "\r", "  ", "- ",
+    ": ", ":", "[", "]", "{", "}", "'", "\"", "|\n", ">\n", "# ", "---\n", "...\n", "%YAML 1.1\n", "? ", "~",
+    "null", "true", "on", "no", ".inf", "-.inf", ".nan", "1e308", "1e999", "-1", "0", "0x10", "0o17", "1" * 60,
+    "7" * 5000, "2026-99-99", "''", "[]", "{}", "[[]]", "{a: {b: c}}", "\u2028", "\u0085", "\udcff", "\ufeff", "😀",
+    "²", "١", "a" * 3000, "../" * 90, "~nobody/x", "hub:../../etc", "/dev/null", "build", "stages", "name",
+    "kind: build", "kind: sft", "{{ x", "{% for %}", "{{ 1/0 }}",
+]  # fmt: skip
+
+
+def mutated(text: str, draw: random.Random) -> bytes:
+    """A file with a few slips: pieces put in, taken out, doubled or exchanged."""
+    for _ in range(draw.randint(1, 4)):
+        lines = text.split("\n")
+        at, line = draw.randrange(len(text) + 1), draw.randrange(len(lines))
+        match draw.randrange(7):
+            case 0:
+                text = text[:at] + draw.choice(PIECES) + text[at:]
+            case 1:
+                text = text[:at] + text[at + draw.randint(1, 30) :]
+            case 2:
+                text = "\n".join([*lines[:line], *lines[line : line + 3], *lines[line:]])
+            case 3:
+                text = "\n".join(lines[:line] + lines[line + 1 :])
+            case 4:
+                key, colon, _ = lines[line].partition(": ")
+                text = "\n".join([*lines[:line], f"{key}{colon}{draw.choice(PIECES)}", *lines[line + 1 :]])
+            case 5:
+                text = "\n".join([*lines[:line], "  " * draw.randrange(3) + lines[line].strip(), *lines[line + 1 :]])
+            case 6:
+                words = [i for i, c in enumerate(text) if c in ",:[]{} "]
+                cut = draw.choice(words) if words else 0
+                text = text[: cut + 1] + draw.choice(PIECES) + text[cut + 1 :]
+    data = text.encode("utf-8", "surrogatepass")
+    if draw.random() < 0.1:
+        at = draw.randrange(len(data) + 1)
+        data = data[:at] + bytes([draw.randrange(256)]) + data[at + 1 :]
+    return data
+
+
+def fuzz(door: str, folder: Path, rounds: int, seed: int) -> None:
+    draw = random.Random(f"{seed} {door}")
+    refused = 0
+    for i in range(rounds):
+        data = mutated(DOORS[door][0], draw)
+        try:
+            said = answer(door, folder / "my.yaml", data)
+        except Exception as error:
+            raise AssertionError(f"{door}, round {i}: {type(error).__name__} for {folder / 'my.yaml'}") from error
+        if said is not None:
+            refused += 1
+            assert len(said) < 20_000
+    assert refused > rounds // 4
+
+
+@pytest.mark.parametrize("door", list(DOORS))
+def test_slips(door: str, tmp_path: Path) -> None:
+    fuzz(door, tmp_path, 40, seed=1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("door", list(DOORS))
+def test_many_slips(door: str, tmp_path: Path) -> None:
+    fuzz(door, tmp_path, 2000, seed=2)
