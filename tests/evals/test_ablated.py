@@ -90,7 +90,12 @@ def test_p_values_know_of_all_points() -> None:
     points = {"one": answers(lambda _: 0.3), **{f"p{i}": answers(lambda _, i=i: 0.42 + i / 500) for i in range(4)}}
     alone = findings({name: points[name] for name in ("one", "p0")}, against="one")[1]
     among = findings(points, against="one")[1]
-    assert among.difference == alone.difference and among.p > alone.p
+    assert among.difference is not None and alone.difference is not None and among.p > alone.p
+    assert among.difference.value == alone.difference.value
+    assert among.difference.low < alone.difference.low and among.difference.high > alone.difference.high
+    for one in findings(points, against="one")[1:]:
+        assert one.difference is not None
+        assert (one.difference.low <= 0 <= one.difference.high) == (one.p >= 0.05)
 
 
 def test_points_that_share_no_question_are_not_compared() -> None:

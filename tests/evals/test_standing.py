@@ -7,7 +7,7 @@ import pytest
 
 from tunesmith.evals.records import Record
 from tunesmith.evals.standing import standing
-from tunesmith.evals.stats import holm, paired
+from tunesmith.evals.stats import holm, paired, paired_test
 
 TASKS = ("a", "b", "c", "d")
 
@@ -44,11 +44,16 @@ def test_every_task_and_all_of_them() -> None:
 
 def test_p_values_know_how_many_tasks_were_looked_at() -> None:
     lines = standing([*BEFORE, *AFTER], ["before", "after"])
-    plain = []
+    tests = []
     for task in TASKS:
         a, b = ([r.value for r in side if r.task == task] for side in (BEFORE, AFTER))
-        plain.append(paired(a, b).p)
-    assert [line.cells[1].p for line in lines[1:]] == pytest.approx(holm(plain)) != pytest.approx(plain)
+        tests.append(paired_test(a, b))
+    corrected = holm(tests)
+    cells = [line.cells[1] for line in lines[1:]]
+    assert [cell.p for cell in cells] == [one.p for one in corrected] != [test.p() for test in tests]
+    for cell, one in zip(cells, corrected, strict=True):
+        assert cell.difference and (cell.difference.low, cell.difference.high) == (one.low, one.high)
+        assert (one.low <= 0 <= one.high) == (cell.p >= 0.05), "the interval and the p value say the same"
     a, b = ([r.value for r in side] for side in (BEFORE, AFTER))
     assert lines[0].cells[1].p == pytest.approx(paired(a, b).p), "all tasks together are looked at once"
 

@@ -1,40 +1,60 @@
-"""Intervals by hand, and by simulation: they hold the truth about 95 times of 100, also when answers go together."""
+"""Intervals and p values by hand, by what must always hold, and by simulation."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+from scipy.stats import binomtest, ttest_1samp
 
+from benchmarks import coverage as simulation
 from tunesmith.errors import EvalError
-from tunesmith.evals.stats import cluster_bootstrap, crossed, detectable, holm, interval, mcnemar, paired, wilson
+from tunesmith.evals.score_test import ANY, DIFFERENCE, RATE, ScoreTest
+from tunesmith.evals.stats import crossed, detectable, holm, interval, paired, paired_test
 
 
-def test_wilson_by_hand() -> None:
-    # 8 of 10: centre (0.8 + 3.8415/20) / 1.38415 = 0.7167; half 1.96/1.38415 * sqrt(0.016 + 3.8415/400) = 0.2267
-    low, high = wilson(8, 10)
-    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-    assert wilson(0, 20)[0] == 0.0 and wilson(0, 20)[1] == pytest.approx(0.1611, abs=1e-4)
-    assert wilson(20, 20) == (pytest.approx(1 - 0.1611, abs=1e-4), 1.0)
-    assert wilson(0, 0) == (0.0, 1.0)
+@pytest.mark.parametrize("many", [3, 5, 20, 50])
+def test_all_alike_is_not_certain(many: int) -> None:
+    """Clopper and Pearson's interval: a rate that would give so many alike in 2.5 of 100 tries is its end."""
+    exact = binomtest(many, many).proportion_ci(0.95, "exact")
+    assert interval([1] * many).low == pytest.approx(exact.low) and interval([1] * many).high == 1.0
+    assert interval([0] * many).high == pytest.approx(1 - exact.low) and interval([0] * many).low == 0.0
+    tie = interval([0.5] * many)
+    assert tie.low == pytest.approx(1 - tie.high) and 0 < tie.low < 0.5 < tie.high < 1
+    same = paired([1] * many, [1] * many)
+    assert (same.low, same.high) == (pytest.approx(exact.low - 1), pytest.approx(1 - exact.low)) and same.p == 1.0
+    risen = paired([0] * many, [1] * many)
+    assert risen.p == pytest.approx(binomtest(many, many).pvalue), "as surely as so many coins on one side"
+    assert (risen.low > 0) == (risen.p < 0.05)
 
 
-def test_without_groups_the_interval_is_nearly_wilsons() -> None:
-    values = [1] * 150 + [0] * 50
-    got = interval(values)
-    low, high = wilson(150, 200)
-    assert got.value == 0.75 and got.n == got.groups == 200
-    assert got.low == pytest.approx(low, abs=2e-3) and got.high == pytest.approx(high, abs=2e-3)
+def test_a_large_sample_has_wilsons_interval() -> None:
+    got = interval([1] * 3000 + [0] * 1000)
+    low, high = binomtest(3000, 4000).proportion_ci(0.95, "wilson")
+    assert got.value == 0.75 and got.n == got.groups == 4000
+    assert got.low == pytest.approx(low, abs=3e-4) and got.high == pytest.approx(high, abs=3e-4)
+
+
+def test_values_without_limits_in_equal_groups_have_students_interval() -> None:
+    means = np.random.default_rng(0).normal(2, 1, 12)
+    names = [g for g in range(12) for _ in range(4)]
+    got = interval(np.repeat(means, 4), names, ANY)
+    student = ttest_1samp(means, 0).confidence_interval(0.95)
+    assert got.low == pytest.approx(student.low, abs=0.1) and got.high == pytest.approx(student.high, abs=0.1)
+    assert got.low <= student.low and got.high >= student.high
 
 
 def test_repeating_a_question_does_not_make_one_surer() -> None:
     once = interval([1, 1, 1, 0] * 10)
     many = interval([v for v in [1, 1, 1, 0] * 10 for _ in range(12)], [i for i in range(40) for _ in range(12)])
     assert many.n == 480 and many.groups == 40
-    assert (many.low, many.high) == (pytest.approx(once.low, abs=2e-3), pytest.approx(once.high, abs=2e-3))
+    assert (many.low, many.high) == (pytest.approx(once.low, abs=0.01), pytest.approx(once.high, abs=0.01))
 
 
 def test_all_right_is_not_certain() -> None:
@@ -49,15 +69,70 @@ def test_paired_by_hand() -> None:
     after = [1, 1, 1, 1, 1, 0, 1, 1]
     got = paired(before, after)
     assert (got.value, got.better, got.worse, got.n) == (0.5, 5, 1, 8)
-    assert got.p == pytest.approx(14 / 64), "2 * (C(6,5) + C(6,6)) / 2**6"
-    assert -0.2 < got.low < 0.5 < got.high <= 1.0
+    assert 0.05 < got.p < binomtest(5, 6).pvalue and got.low < 0 < 0.5 < got.high < 1.0
 
 
 def test_paired_counts_groups_not_wordings() -> None:
     before, after = [0] * 100, [1] * 100
     got = paired(before, after, [i // 50 for i in range(100)])
     assert got.p == 0.5 and got.groups == 2, "two groups that rose are no proof, in however many wordings"
-    assert got.value == got.high == 1.0 and got.low < 0.7
+    assert got.value == got.high == 1.0 and got.low < 0
+    assert paired(before, after, [0] * 100).p == 1.0, "one group says nothing"
+
+
+def agree(test: ScoreTest, alpha: float) -> bool:
+    low, high = test.bounds(alpha)
+    return (low <= 0 <= high) == (test.p() >= alpha)
+
+
+def test_interval_and_p_value_always_agree() -> None:
+    """Shuffled sizes, rates, changes, whole and broken values, also corrected for several comparisons."""
+    chance = random.Random(5)
+    found = []
+    for _ in range(300):
+        groups = chance.randint(2, 25)
+        sizes = [chance.choice((1, 1, 2, 5, 20)) for _ in range(groups)]
+        names = [g for g, size in enumerate(sizes) for _ in range(size)]
+        skill, gain = chance.random(), chance.choice((0, 0.1, 0.3, 0.9))
+        of = [min(1.0, max(0.0, skill + chance.gauss(0, 0.3))) for _ in range(groups)]
+        broken = chance.random() < 0.3
+
+        def said(p: float, broken: bool = broken) -> float:
+            return round(min(1.0, p * chance.random() * 2), 2) if broken else float(chance.random() < p)
+
+        sides = [said(of[g]) for g in names], [said(min(1.0, of[g] + gain)) for g in names], names
+        got, test = paired(*sides), paired_test(*sides)
+        assert -1 <= got.low <= got.value <= got.high <= 1
+        assert (got.low <= 0 <= got.high) == (got.p >= 0.05)
+        assert all(agree(test, alpha) for alpha in (0.5, 0.1, 0.01, 0.001))
+        found.append(test)
+    assert 30 < sum(test.p() < 0.05 for test in found) < 250
+    for start in range(0, 300, 10):
+        for verdict in holm(found[start : start + 10]):
+            assert (verdict.low <= 0 <= verdict.high) == (verdict.p >= 0.05)
+
+
+def test_p_falls_with_the_distance() -> None:
+    """So an interval has no holes: every mean in it is accepted, and none beyond."""
+    r = np.random.default_rng(3)
+    for kind, values in ((RATE, (0.0, 1.0)), (DIFFERENCE, (-1.0, 0.0, 1.0))):
+        for _ in range(30):
+            groups = int(r.integers(2, 12))
+            names = np.repeat(np.arange(groups), r.integers(1, 9, groups))
+            x = r.choice(values, len(names), p=r.dirichlet(np.ones(len(values))))
+            test = simulation.score_test(x, names, groups, kind)
+            for end in (kind.lowest, kind.highest):
+                p = [test.p(test.value + part * (end - test.value)) for part in np.linspace(0, 1, 60)]
+                assert all(later <= earlier + 1e-9 for earlier, later in pairwise(p))
+
+
+def test_fifty_thousand_questions_are_quick() -> None:
+    r = np.random.default_rng(0)
+    before, after = r.random(50_000) < 0.6, r.random(50_000) < 0.61
+    names = (np.arange(50_000) // 3).tolist()
+    begun = time.process_time()
+    paired(before, after, names)
+    assert time.process_time() - begun < 3
 
 
 def test_pairing_is_surer_than_not_pairing() -> None:
@@ -69,23 +144,11 @@ def test_pairing_is_surer_than_not_pairing() -> None:
     assert difference.low > 0 and a.high > b.low
 
 
-def test_mcnemar() -> None:
-    assert mcnemar(0, 0) == 1.0
-    assert mcnemar(10, 0) == pytest.approx(2 / 1024)
-    assert mcnemar(3, 3) == 1.0
-
-
 def test_mismatched_rows_are_refused() -> None:
     with pytest.raises(EvalError, match="same questions"):
         paired([1, 0], [1])
     with pytest.raises(EvalError, match="groups for 1"):
         interval([1, 0], ["a"])
-
-
-def clustered(r: np.random.Generator, rate: float, groups: int, size: int, together: float) -> np.ndarray:
-    """[groups, size] answers; ``together`` of a group's variance is shared by all of it (beta-binomial)."""
-    a = (1 - together) / together
-    return (r.random((groups, size)) < r.beta(rate * a, (1 - rate) * a, groups)[:, None]).astype(float)
 
 
 def coverage(make: Callable[[np.random.Generator], tuple[float, float]], truth: float, runs: int) -> float:
@@ -98,48 +161,49 @@ def coverage(make: Callable[[np.random.Generator], tuple[float, float]], truth: 
 
 
 @pytest.mark.parametrize(
-    ("rate", "groups", "size"), [(0.7, 60, 8), (0.9, 80, 5), (0.3, 150, 3), (0.7, 400, 1), (0.9, 300, 1)]
+    ("kind", "sizes", "groups", "rho", "truth"),
+    [
+        ("rate", "one", 20, 0.0, (0.1,)),
+        ("rate", "equal", 5, 0.3, (0.5,)),
+        ("rate", "equal", 20, 0.3, (0.1,)),
+        ("rate", "large", 50, 0.3, (0.02,)),
+        ("rate", "half", 50, 0.3, (0.9,)),
+        ("win", "unequal", 10, 0.1, (0.5,)),
+        ("paired", "equal", 5, 0.3, (0.1, 0.1)),
+        ("paired", "equal", 10, 0.3, (0.1, 0.4)),
+        ("paired", "equal", 20, 0.1, (0.3, 0.3)),
+        ("paired", "unequal", 20, 0.6, (0.02, 0.08)),
+    ],
 )
-def test_the_interval_holds_the_truth(rate: float, groups: int, size: int) -> None:
-    names = [i for i in range(groups) for _ in range(size)]
+def test_intervals_hold_the_truth(
+    kind: str, sizes: str, groups: int, rho: float, truth: tuple[float, ...], runs: int = 500, allowed: float = 0.02
+) -> None:
+    random = np.random.default_rng(1)
+    assert simulation.held(random, kind, sizes, groups, rho, truth, runs).held >= 0.95 - allowed
 
-    def make(r: np.random.Generator) -> tuple[float, float]:
-        got = interval(clustered(r, rate, groups, size, 0.4).ravel(), names)
-        return got.low, got.high
 
-    assert 0.93 <= coverage(make, rate, 2000) <= 0.97
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["rate", "win", "paired"])
+def test_intervals_hold_the_truth_everywhere(kind: str) -> None:
+    """The whole grid; the lowest of so many cells is up to three standard errors lower by chance."""
+    found = list(simulation.cells([kind], list(simulation.GROUPS), 500))
+    assert min(cell.held for cell in found) > 0.94 - 3 * (0.95 * 0.05 / 500) ** 0.5
+    assert all(
+        0.94 < np.mean([cell.held for cell in found if cell.groups == groups]) < limit
+        for groups, limit in ((3, 1), (5, 1), (10, 0.998), (20, 0.993), (50, 0.985))
+    )
 
 
 def test_ignoring_the_groups_would_not_hold_it() -> None:
-    """The check can fail: plain Wilson on the same answers is far too sure."""
+    """The check can fail: the same answers without groups are far too sure."""
+    size = simulation.sizes("equal", 60)
 
     def make(r: np.random.Generator) -> tuple[float, float]:
-        answers = clustered(r, 0.7, 60, 8, 0.4)
-        return wilson(answers.sum(), answers.size)
-
-    assert coverage(make, 0.7, 500) < 0.85
-
-
-def test_the_bootstrap_holds_the_truth() -> None:
-    names = [i for i in range(100) for _ in range(4)]
-
-    def make(r: np.random.Generator) -> tuple[float, float]:
-        got = cluster_bootstrap(clustered(r, 0.7, 100, 4, 0.4).ravel(), names, draws=800)
+        counts = simulation.drawn(r, size, (0.7, 0.3), 0.4)
+        got = interval(np.repeat([1.0, 0.0], counts.sum(0)))
         return got.low, got.high
 
-    assert 0.93 <= coverage(make, 0.7, 1000) <= 0.97
-
-
-def test_the_paired_interval_holds_the_truth() -> None:
-    names = [i for i in range(100) for _ in range(4)]
-
-    def make(r: np.random.Generator) -> tuple[float, float]:
-        before = clustered(r, 0.4, 100, 4, 0.4)
-        after = np.maximum(before, clustered(r, 0.5, 100, 4, 0.4))
-        got = paired(before.ravel(), after.ravel(), names, draws=800)
-        return got.low, got.high
-
-    assert 0.93 <= coverage(make, 0.3, 1000) <= 0.97
+    assert coverage(make, 0.7, 200) < 0.85
 
 
 @pytest.mark.parametrize(("luck", "facts"), [(0.06, 0.3), (0.0, 0.3), (0.2, 0.3)])
@@ -152,13 +216,14 @@ def test_the_interval_over_runs_holds_the_truth(luck: float, facts: float) -> No
     def make(r: np.random.Generator) -> tuple[float, float]:
         by_run = r.normal(0, luck, (runs, 1, 1))
         by_group = r.normal(0, facts, (1, groups, 1))
-        got, _ = crossed((0.1 + by_run + by_group + r.normal(0, 0.5, (runs, groups, size))).ravel(), names, run_of)
+        x = 0.1 + by_run + by_group + r.normal(0, 0.5, (runs, groups, size))
+        got, _ = crossed(x.ravel(), names, run_of, ANY)
         return got.low, got.high
 
     def blind(r: np.random.Generator) -> tuple[float, float]:
         """The same, without knowing of runs."""
         by_run = r.normal(0, luck, (runs, 1, 1))
-        got = cluster_bootstrap((0.1 + by_run + r.normal(0, 0.5, (runs, groups, size))).ravel(), names, draws=200)
+        got = interval((0.1 + by_run + r.normal(0, 0.5, (runs, groups, size))).ravel(), names, ANY)
         return got.low, got.high
 
     assert 0.93 <= coverage(make, 0.1, 2000) <= 0.97
@@ -167,29 +232,49 @@ def test_the_interval_over_runs_holds_the_truth(luck: float, facts: float) -> No
 
 def test_over_runs_by_hand() -> None:
     # Two runs, two groups, a value each, mean 2: sums of residuals are -2, 2 by run, -2, 2 by group, -2 0 0 2 by cell.
-    got, p = crossed([0.0, 2.0, 2.0, 4.0], ["a", "b", "a", "b"], [1, 1, 2, 2])
+    got, test = crossed([0.0, 2.0, 2.0, 4.0], ["a", "b", "a", "b"], [1, 1, 2, 2], ANY)
     by_run = by_group = 2 * (2**2 + 2**2) / 16
     cells = 4 / 3 * (2**2 + 0 + 0 + 2**2) / 16
     variance = by_run + by_group - cells
     freedom = variance**2 / (by_run**2 + by_group**2)
     assert got.value == 2 and got.high - 2 == pytest.approx(stdtrit(freedom, 0.975) * variance**0.5)
-    assert 0 < p < 1
-    same, p = crossed([0.0] * 20, list(range(10)) * 2, [1] * 10 + [2] * 10)
-    assert (same.low, same.high) == (pytest.approx(wilson(10, 10)[0] - 1), pytest.approx(1 - wilson(10, 10)[0]))
-    assert p == 1.0 and crossed([0.5] * 20, list(range(10)) * 2, [1] * 10 + [2] * 10)[1] == 0.5
-    one, p = crossed([1.0, 0.0], ["a", "b"], [1, 1])
-    assert (one.low, one.high, p) == (float("-inf"), float("inf"), 1.0)
+    assert 0 < test.p() < 1
+    names, runs = list(range(10)) * 2, [1] * 10 + [2] * 10
+    same, test = crossed([0.0] * 20, names, runs)
+    exact = binomtest(10, 10).proportion_ci(0.95, "exact")
+    assert (same.low, same.high, test.p()) == (pytest.approx(exact.low - 1), pytest.approx(1 - exact.low), 1.0)
+    risen, test = crossed([0.5] * 20, names, runs)
+    assert risen.low < 0 and test.p() > 0.5, "two runs are no proof"
+    right, _ = crossed([1.0] * 20, names, runs, RATE)
+    assert (right.low, right.high) == (pytest.approx(exact.low), 1.0)
+    one, test = crossed([1.0, 0.0], ["a", "b"], [1, 1])
+    assert (one.low, one.high, test.p()) == (-1, 1, 1.0)
 
 
-def test_wilson_holds_the_truth() -> None:
-    right = np.random.default_rng(2).binomial(120, 0.8, 4000)
-    held = [low <= 0.8 <= high for low, high in (wilson(k, 120) for k in right)]
-    assert 0.93 <= np.mean(held) <= 0.97
+@pytest.mark.parametrize(("runs", "rate"), [(3, 0.5), (5, 0.1), (5, 0.98)])
+def test_the_interval_of_a_rate_over_runs_holds_the_truth(runs: int, rate: float) -> None:
+    names, run_of = np.tile(np.arange(30), runs), np.repeat(np.arange(runs), 30)
+
+    def make(r: np.random.Generator) -> tuple[float, float]:
+        a = rate * 8, (1 - rate) * 8
+        of_run, of_fact = r.beta(*a, (runs, 1)), r.beta(*a, (1, 30))
+        x = r.random((runs, 30)) < np.where(r.random((runs, 30)) < 0.3, of_run, of_fact)
+        got, _ = crossed(x.ravel().astype(float), names.tolist(), run_of.tolist(), RATE)
+        assert 0 <= got.low <= got.value <= got.high <= 1
+        return got.low, got.high
+
+    assert coverage(make, rate, 400) >= 0.93
 
 
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []
+    tests = [paired_test([0] * 40, [1] * k + [0] * (40 - k)) for k in (9, 4, 7, 0)]
+    p = [test.p() for test in tests]
+    assert p[0] < p[2] < p[1] < p[3] == 1
+    found = holm(tests)
+    assert [one.p for one in found] == pytest.approx([4 * p[0], max(2 * p[1], 3 * p[2]), 3 * p[2], 1.0])
+    low, high = tests[0].bounds()
+    assert found[0].low < low and found[0].high > high, "one of four has to be surer"
+    assert holm([]) == []
 
 
 def test_what_can_be_detected_is_detected_four_times_of_five() -> None:
@@ -204,8 +289,8 @@ def test_what_can_be_detected_is_detected_four_times_of_five() -> None:
 
     needed = detectable(*asked(0.1))
     for _ in range(tries):
-        difference = paired(*asked(needed), draws=400)
+        difference = paired(*asked(needed))
         found += difference.low > 0
     assert 0.72 < found / tries < 0.88
     assert detectable([1.0], [1.0]) == 1.0
-    assert 0 < detectable(np.ones(50), np.ones(50)) < 0.1
+    assert 0 < detectable(np.ones(50), np.ones(50)) < 0.12

@@ -2,10 +2,10 @@
 
     found = findings({"1": {1: [Record, ...], 2: [...]}, "4": {...}}, against="1", level="cluster")
 
-In go the answers of each point and seed; out come, for each level, rates, spreads over wordings, and paired differences
-from one point, with intervals that know of both kinds of luck (``stats.crossed``) and p values that are honest for
-having looked at all points (Holm). A difference that is not found is said to be not found, with how large it would
-have had to be.
+The input is the answers of each point and seed. The output is, for each level, rates, spreads over wordings, and paired
+differences from one point. Intervals cover both random seeds and the choice of questions (``stats.crossed``); p values
+and intervals of differences are corrected for the number of points (Holm). If a difference is not significant, the
+table says so, and how large a difference is ruled out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from tunesmith.errors import EvalError, nearest
 from tunesmith.evals.records import LEVEL_NAMES, Record, over_wordings
+from tunesmith.evals.score_test import RATE, ScoreTest
 from tunesmith.evals.stats import Interval, crossed, holm
 from tunesmith.pages import plot, templates
 from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
@@ -56,9 +57,9 @@ class Found:
         d = self.difference
         if d is None:
             return ""
-        if not np.isfinite(d.low):
+        if len(self.each) < 2:
             return "one seed says nothing about luck"
-        if d.low <= 0 <= d.high or self.p >= 0.05:
+        if d.low <= 0 <= d.high:
             return f"no difference found; one of {math.ceil(100 * max(-d.low, d.high))} points or more is excluded"
         return f"{'better' if d.value > 0 else 'worse'} by {100 * abs(d.value):.1f} points"
 
@@ -85,11 +86,14 @@ def findings(
             _found(point, level, mine, points.get(against) if point != against else None, pair)
             for point, mine in points.items()
         ]
-        compared = [i for i, one in enumerate(here) if one.difference is not None]
-        for i, p in zip(compared, holm([here[i].p for i in compared]), strict=True):
-            one = here[i]
-            here[i] = replace(one, p=p)
-        found += here
+        compared = [i for i, (_, test) in enumerate(here) if test is not None]
+        corrected = holm([test for _, test in here if test is not None])
+        ones = [one for one, _ in here]
+        for i, verdict in zip(compared, corrected, strict=True):
+            d = ones[i].difference
+            assert d is not None
+            ones[i] = replace(ones[i], p=verdict.p, difference=replace(d, low=verdict.low, high=verdict.high))
+        found += ones
     return found
 
 
@@ -110,23 +114,24 @@ def _found(
     mine: Mapping[tuple[int, str], Record],
     other: Mapping[tuple[int, str], Record] | None,
     pair: Pair,
-) -> Found:
+) -> tuple[Found, ScoreTest | None]:
     by_seed: dict[int, list[Record]] = {}
     for (seed, _), record in mine.items():
         by_seed.setdefault(seed, []).append(record)
-    rate, _ = crossed([r.value for r in mine.values()], [r.group for r in mine.values()], [seed for seed, _ in mine])
-    rate = Interval(rate.value, max(0.0, rate.low), min(1.0, rate.high), rate.n, rate.groups)
+    rate, _ = crossed(
+        [r.value for r in mine.values()], [r.group for r in mine.values()], [seed for seed, _ in mine], RATE
+    )
     spreads = [over_wordings(records) for records in by_seed.values()]
-    difference, p = None, 1.0
+    difference, test = None, None
     if other is not None:
         here, there = _values(mine, pair), _values(other, pair)
         both = [key for key in here if key in there]
         if both:  # at the level of what was trained on, points may be asked nothing in common
             groups = {(seed, _named(id, pair)): record.group for (seed, id), record in mine.items()}
-            difference, p = crossed(
+            difference, test = crossed(
                 [here[key] - there[key] for key in both], [groups[key] for key in both], [seed for seed, _ in both]
             )
-    return Found(
+    one = Found(
         point,
         level,
         rate,
@@ -135,8 +140,8 @@ def _found(
         float(np.mean([s.lower for s in spreads])),
         float(np.mean([s.upper for s in spreads])),
         difference,
-        p,
     )
+    return one, test
 
 
 def _values(records: Mapping[tuple[int, str], Record], pair: Pair) -> dict[tuple[int, str], float]:

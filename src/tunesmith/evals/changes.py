@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tunesmith.errors import EvalError, nearest
 from tunesmith.evals.records import Comparison, Key, Record, answers_in, by_key, compared
-from tunesmith.evals.stats import detectable, holm
+from tunesmith.evals.score_test import ScoreTest
+from tunesmith.evals.stats import detectable, holm, paired_test
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Change(Comparison):
     """Two evaluations of the same questions by the same metric."""
 
     p: float
-    """The difference's, honest for having looked at all kinds of questions (Holm)."""
+    """Of the difference, corrected for the number of kinds of questions (Holm), as its interval is."""
     detectable: float
     """The smallest true difference that so many such questions would find in four of five tries."""
     gained: tuple[tuple[Record, Record], ...]
@@ -33,6 +34,8 @@ class Change(Comparison):
     """Questions answered in other words that count the same."""
     alone: int
     """Questions that only one side was asked."""
+    test: ScoreTest
+    """What the p value and the interval of the difference are read from."""
 
 
 def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
@@ -45,23 +48,26 @@ def changes(before: Iterable[Record], after: Iterable[Record]) -> list[Change]:
         if not pairs:
             continue
         figures = compared(key, pairs)
+        answers = [x.value for x, _ in pairs], [y.value for _, y in pairs], [x.group for x, _ in pairs]
         found.append(
             Change(
                 **{field.name: getattr(figures, field.name) for field in fields(figures)},
                 p=1.0,
-                detectable=detectable(
-                    [x.value for x, _ in pairs], [y.value for _, y in pairs], [x.group for x, _ in pairs]
-                ),
+                detectable=detectable(*answers),
                 gained=tuple((x, y) for x, y in pairs if y.value > x.value),
                 lost=tuple((x, y) for x, y in pairs if y.value < x.value),
                 reworded=sum(x.answer != y.answer and x.value == y.value for x, y in pairs),
                 alone=len(a.keys() ^ b.keys()),
+                test=paired_test(*answers),
             )
         )
     if not found:
         raise EvalError("The two evaluations have no question in common.")
-    honest = holm([change.difference.p for change in found])
-    return [replace(change, p=p) for change, p in zip(found, honest, strict=True)]
+    corrected = holm([change.test for change in found])
+    return [
+        replace(change, p=one.p, difference=replace(change.difference, low=one.low, high=one.high))
+        for change, one in zip(found, corrected, strict=True)
+    ]
 
 
 def answers_of(place: str) -> list[Record]:

@@ -9,6 +9,7 @@ rescored(records, "options_norm")                             ranked options, co
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ import numpy as np
 from tunesmith.errors import EvalError
 from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.evals.metrics.options import chosen
-from tunesmith.evals.stats import Difference, Interval, cluster_bootstrap, interval, paired
+from tunesmith.evals.score_test import ANY, RATE
+from tunesmith.evals.stats import Difference, Interval, interval, paired
 from tunesmith.types import LEVELS, Conversation, Score
 
 ANSWERS = "answers.jsonl"
@@ -93,10 +95,28 @@ def question_id(record: Record) -> str:
 
 
 def write_records(path: Path | str, records: Iterable[Record]) -> None:
-    """One JSON line a record."""
+    """One line of strict JSON a record; a log-likelihood that is no number (an option that cannot be said) is null."""
     with Path(path).open("w", encoding="utf-8") as file:
         for record in records:
-            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+            if not math.isfinite(record.value):
+                raise EvalError(f"{record.id}: {record.metric} gave {record.value}, which is no number.")
+            value = asdict(record)
+            for name in ("likely", "unasked"):
+                value[name] = [x if math.isfinite(x) else None for x in value[name]]
+            file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def strict(value: Any, indent: int | None = None) -> str:
+    """JSON as others read it: a number that is not finite becomes null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_records(path: Path | str) -> list[Record]:
@@ -105,12 +125,57 @@ def read_records(path: Path | str) -> list[Record]:
     with Path(path).open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                value: dict[str, Any] = json.loads(line)
-                lists = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
-                found.append(Record(**{**value, **lists}))
-            except (ValueError, TypeError, KeyError) as error:
+                found.append(_record(json.loads(line, parse_constant=_no_number)))
+            except (ValueError, TypeError, RecursionError) as error:
                 raise EvalError(f"{path}:{number}: not a record of an evaluation: {error}") from None
     return found
+
+
+_LISTS: dict[str, type] = {"gold": str, "options": str, "likely": float, "unasked": float}
+_OTHERS: dict[str, type | tuple[type, ...]] = {
+    "shots": int, "sample": int, "value": (int, float), "finished": bool, "leak": (str, type(None))
+}  # fmt: skip
+_LARGEST = 1e15
+"""No metric gives more; sums of such values are still numbers."""
+
+
+def _record(value: Any) -> Record:
+    """A record of JSON, with every field checked: a page or a figure of a bad one would break far from its cause."""
+    if not isinstance(value, dict):
+        raise TypeError(f"wanted an object, found {_short(value)}")
+    lists: dict[str, tuple[Any, ...]] = {}
+    for name, given in value.items():
+        if name in _LISTS:
+            kind = _LISTS[name]
+            given = given if isinstance(given, list) else [given]
+            read = [float("-inf") if one is None and kind is float else one for one in given]
+            if value[name] is not given or not all(_is(one, kind) for one in read):
+                raise TypeError(f"{name} is {_short(value[name])}; wanted a list of {kind.__name__}")
+            lists[name] = tuple(read)
+        elif not _is(given, _OTHERS.get(name, str)):
+            wanted = _OTHERS.get(name, str)
+            names = " or ".join(kind.__name__ for kind in (wanted if isinstance(wanted, tuple) else (wanted,)))
+            raise TypeError(f"{name} is {_short(given)}; wanted {names}")
+    if not abs(value.get("value", 0)) <= _LARGEST:
+        raise ValueError(f"value is {_short(value['value'])}; no metric gives so much")
+    return Record(**{**value, **lists})
+
+
+def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _no_number(text: str) -> Any:
+    if text == "-Infinity":  # as earlier versions wrote an option that cannot be said
+        return float("-inf")
+    raise ValueError(f"{text} is no number")
 
 
 def answers_in(path: Path) -> list[Record]:
@@ -150,8 +215,9 @@ LESS_IS_BETTER = frozenset({"bits_per_byte"})
 
 def rate(records: Sequence[Record]) -> Interval:
     """The mean of some records of one metric, with its interval."""
-    of = cluster_bootstrap if records and records[0].metric in LESS_IS_BETTER else interval
-    return of([r.value for r in records], [r.group for r in records])
+    shares = all(0 <= r.value <= 1 for r in records) and not (records and records[0].metric in LESS_IS_BETTER)
+    kind = RATE if shares else ANY
+    return interval([r.value for r in records], [r.group for r in records], kind)
 
 
 def compare(records: Iterable[Record], before: str, after: str) -> list[Comparison]:

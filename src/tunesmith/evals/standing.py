@@ -4,7 +4,8 @@
         line.task, line.metric, [cell.rate for cell in line.cells]
 
 Each rate has its interval over groups, the best and the worst wording, the rates on leaked and on clean questions where
-an audit was made, and the paired difference from the first model with a p value that is honest for all lines (Holm).
+an audit was made, and the paired difference from the first model. Its p value and its interval are corrected for the
+number of lines (Holm).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from itertools import product
 from tunesmith.evals.audited import split
 from tunesmith.evals.changes import changes
 from tunesmith.evals.records import Record, Spread, over_wordings, rate
-from tunesmith.evals.stats import Difference, Interval, holm
+from tunesmith.evals.score_test import ScoreTest
+from tunesmith.evals.stats import Difference, Interval, Verdict, holm
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,40 +56,44 @@ class Line:
 def standing(records: Sequence[Record], models: Sequence[str]) -> list[Line]:
     """A line for all tasks together and for each, by level, number of examples and metric."""
     kinds: dict[tuple[str, str, str, int, str], dict[str, list[Record]]] = {}
-    together: dict[tuple[str, str, str, int, str], dict[str, list[Record]]] = {}
+    over_tasks: dict[tuple[str, str, str, int, str], dict[str, list[Record]]] = {}
     for r in records:
         kinds.setdefault((r.task, r.level, r.format, r.shots, r.metric), {}).setdefault(r.model, []).append(r)
-        together.setdefault(("", r.level, r.format, r.shots, r.metric), {}).setdefault(r.model, []).append(r)
-    many = {key: by for key, by in together.items() if len({r.task for mine in by.values() for r in mine}) > 1}
+        over_tasks.setdefault(("", r.level, r.format, r.shots, r.metric), {}).setdefault(r.model, []).append(r)
+    many = {key: by for key, by in over_tasks.items() if len({r.task for mine in by.values() for r in mine}) > 1}
     kinds = {**many, **kinds}
     lines = []
+    tests: dict[tuple[int, str], ScoreTest] = {}
     for key, by in kinds.items():
-        first = by.get(models[0], [])
-        cells = tuple(_cell(model, by[model], first) for model in models if model in by)
-        lines.append(Line(*key, cells))
-    # The differences of a model are looked at together: those of all tasks, and those of single ones.
+        first, cells = by.get(models[0], []), []
+        for model in [model for model in models if model in by]:
+            cell, test = _cell(model, by[model], first)
+            cells.append(cell)
+            if test:
+                tests[len(lines), model] = test
+        lines.append(Line(*key, tuple(cells)))
+    # The differences of a model are corrected together: those of all tasks, and those of single ones.
     for model, pooled in product(models[1:], (True, False)):
-        at = [
-            (i, j)
-            for i, line in enumerate(lines)
-            for j, cell in enumerate(line.cells)
-            if cell.model == model and (line.task == "") == pooled
-        ]
-        honest = holm([lines[i].cells[j].p for i, j in at])
-        for (i, j), p in zip(at, honest, strict=True):
-            cells = lines[i].cells
-            lines[i] = replace(lines[i], cells=(*cells[:j], replace(cells[j], p=p), *cells[j + 1 :]))
+        at = [i for i, line in enumerate(lines) if (i, model) in tests and (line.task == "") == pooled]
+        for i, one in zip(at, holm([tests[i, model] for i in at]), strict=True):
+            lines[i] = replace(lines[i], cells=tuple(_corrected(cell, model, one) for cell in lines[i].cells))
     return lines
 
 
-def _cell(model: str, mine: Sequence[Record], first: Sequence[Record]) -> Cell:
+def _corrected(cell: Cell, model: str, one: Verdict) -> Cell:
+    if cell.model != model or cell.difference is None:
+        return cell
+    return replace(cell, p=one.p, difference=replace(cell.difference, low=one.low, high=one.high))
+
+
+def _cell(model: str, mine: Sequence[Record], first: Sequence[Record]) -> tuple[Cell, ScoreTest | None]:
     sides = split(mine)
     clean = rate(sides[0]) if sides and sides[0] else None
     leaked = rate(sides[1]) if sides and sides[1] else None
     one_task = len({record.task for record in mine}) == 1
     cell = Cell(model, rate(mine), over_wordings(mine) if one_task else None, clean, leaked)
     if not first or first[0].model == model or not {r.id for r in first} & {r.id for r in mine}:
-        return cell
+        return cell, None
     (change,) = changes(first, mine)
     d = change.difference
-    return replace(cell, difference=d, p=d.p, detectable=change.detectable)
+    return replace(cell, difference=d, p=d.p, detectable=change.detectable), change.test

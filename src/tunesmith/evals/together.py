@@ -10,7 +10,7 @@
 
 One for each task, and one for all tasks together where there are several. The arithmetic is in ``figures.py``. The
 interval of pass@K is that of a mean over questions, by group. The others are no means: their intervals come from
-leaving out one block of groups after the other (the delete-a-group jackknife, with Student's t).
+leaving out one block of groups after the other (the delete-a-group jackknife), and are tested as rates are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from tunesmith.errors import EvalError
 from tunesmith.evals import figures
 from tunesmith.evals.metrics import tidy
 from tunesmith.evals.records import LESS_IS_BETTER, TEXT_FORMAT, Record, question_id, sureness
-from tunesmith.evals.stats import CONFIDENCE, interval
+from tunesmith.evals.score_test import RATE, known_test
+from tunesmith.evals.stats import interval
 from tunesmith.registry import Registry
 
 _BLOCKS = 50
@@ -174,8 +175,6 @@ def _pass_at(records: Sequence[Record], k: int) -> Estimate:
 
 def _of_all(kind: Kind, records: Sequence[Record]) -> Estimate:
     """The figure, and what it becomes without each block of groups."""
-    from scipy.special import stdtrit
-
     value = kind.of(records)
     groups = list(dict.fromkeys(r.group for r in records))
     n = len({(r.task, question_id(r)) for r in records})
@@ -184,6 +183,7 @@ def _of_all(kind: Kind, records: Sequence[Record]) -> Estimate:
         return value, 0.0, kind.most, n, len(groups)
     block = {group: i % blocks for i, group in enumerate(groups)}
     left = np.array([kind.of([r for r in records if block[r.group] != i]) for i in range(blocks)])
-    error = float(np.sqrt((blocks - 1) / blocks * ((left - left.mean()) ** 2).sum()))
-    reach = float(stdtrit(blocks - 1, 1 - (1 - CONFIDENCE) / 2)) * error
-    return value, max(0.0, value - reach), min(kind.most, value + reach), n, len(groups)
+    part, left = value / kind.most, left / kind.most
+    variance = float((blocks - 1) / blocks * ((left - left.mean()) ** 2).sum())
+    low, high = known_test(part, part, 0.0, len(groups), RATE, variance, blocks - 1).bounds()
+    return value, kind.most * low, kind.most * high, n, len(groups)
