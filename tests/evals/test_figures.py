@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tunesmith.errors import EvalError
-from tunesmith.evals.figures import bleu, calibration, chrf, classes, length_controlled, pass_at
+from tunesmith.evals.figures import bleu, calibration, chrf, classes, pass_at
 
 
 def test_classes_by_hand() -> None:
@@ -47,24 +47,6 @@ def test_pass_at() -> None:
     assert pass_at(4, 1, 1) == pytest.approx(0.25)
     with pytest.raises(EvalError):
         pass_at(3, 1, 4)
-
-
-def test_what_one_wins_the_other_loses() -> None:
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        longer = random.normal(0, 300, 200)
-        preferred = random.choice([0, 0.5, 1], 200)
-        assert length_controlled(preferred, longer) == pytest.approx(100 - length_controlled(1 - preferred, -longer))
-    assert length_controlled(np.full(10, 0.5), np.zeros(10)) == pytest.approx(50)
-    assert 95 < length_controlled(np.ones(100), np.zeros(100)) < 100
-
-
-def test_a_judge_that_likes_length_alone_prefers_nobody() -> None:
-    random = np.random.default_rng(1)
-    longer = random.normal(200, 300, 20_000)  # ours are longer, and win for that
-    preferred = random.random(20_000) < 1 / (1 + np.exp(-2 * np.tanh(longer / 360)))
-    assert preferred.mean() > 0.6
-    assert length_controlled(preferred, longer) == pytest.approx(50, abs=1.5)
 
 
 def test_bleu_and_chrf_are_those_of_sacrebleu() -> None:

@@ -3,7 +3,6 @@
 classes(said, gold)                    accuracy, precision, recall, F1: of each class, macro, micro
 calibration(sure, right)               how far what a model says of its sureness is from how often it is right
 pass_at(n, right, k)                   the chance that one of k tries passes, from n tries of which some did
-length_controlled(preferred, lengths)  how often an answer would be preferred if both were equally long
 bleu(said, gold), chrf(said, gold)     of sacrebleu, the whole corpus at once
 """
 
@@ -97,36 +96,6 @@ def pass_at(n: int, right: int, k: int) -> float:
     if not 0 <= right <= n or not 1 <= k <= n:
         raise EvalError(f"pass@{k} cannot be told from {n} tries of which {right} passed.")
     return 1 - comb(n - right, k) / comb(n, k)
-
-
-def length_controlled(preferred: ArrayLike, longer: ArrayLike) -> float:
-    """The share of comparisons that would be won if both answers were as long, in per cent.
-
-    ``preferred`` is 1 where ours was preferred, 0 where the other, 0.5 for a tie or a doubt; ``longer`` is by how
-    many characters ours is longer. A logistic regression on the squashed difference of lengths, of which only the
-    constant is kept, as AlpacaEval 2 does (Dubois et al. 2024); its term for the difficulty of single instructions,
-    which needs a bank of other models, is left out. So a model wins 50 % against itself, and what one wins the other
-    loses.
-    """
-    y, d = np.asarray(preferred, np.float64), np.asarray(longer, np.float64)
-    if y.shape != d.shape or not len(y) or y.min() < 0 or y.max() > 1:
-        raise EvalError("A win rate needs a preference from 0 to 1 and a difference of lengths for each comparison.")
-    scale = float(np.sqrt((d**2).mean()))
-    x = np.stack((np.ones_like(d), np.tanh(d / scale) if scale else np.zeros_like(d)), 1)
-    weights = np.zeros(2)
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-(x @ weights)))
-        # A little pull to zero: where one always wins, the rate is near 100 and not undefined.
-        gradient = x.T @ (y - p) - _PULL * weights
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + _PULL * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        weights += step
-        if np.abs(step).max() < 1e-12:
-            break
-    return float(100 / (1 + np.exp(-weights[0])))
-
-
-_PULL = 1e-2
 
 
 def bleu(said: Sequence[str], gold: Sequence[Sequence[str]], language: str = "en") -> float:

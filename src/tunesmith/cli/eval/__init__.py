@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tunesmith.cli.eval import ask, diff, figures, harness, judge, page, run
+from tunesmith.cli.eval import ask, diff, figures, harness, judge, page, run, winrate
 
 
 class _RunByDefault(TyperGroup):
@@ -32,4 +32,5 @@ app.command(name="diff")(diff.diff)
 app.command(name="figures")(figures.figures)
 app.command(name="page")(page.page)
 app.command(name="judge")(judge.judge)
+app.command(name="winrate")(winrate.winrate)
 app.command(name="harness")(harness.harness)
