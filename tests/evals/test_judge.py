@@ -16,7 +16,7 @@ from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Said
 from tunesmith.chat import ChatFormat
 from tunesmith.cli import app
 from tunesmith.errors import EvalError
-from tunesmith.evals.judge import Match, judge, prompts_of, verdict
+from tunesmith.evals.judge import Match, judge, prompts_of
 from tunesmith.evals.records import Record, write_records
 from tunesmith.types import Conversation, Message
 
@@ -121,18 +121,6 @@ def test_several_answers_stand_in_each_place_once() -> None:
     last = judge(Judge(likes), [Match("q", "Which?", ("good", "poor", "best"))])
     assert [rate.value for rate in last.rates] == [0, 0, 1]
     assert judge(Judge(lambda prompts: ["[[tie]]"] * 3), [match]).rate.value == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [
-        ("[[A]]", 0), ("First [[A]] seemed best, but [[B]]", 1), ("[[ tie ]]", -1), ("[[平局]]", -1),
-        ("理由。\n[[b]]", 1), ("Because.\nB", 1), ("Because.\n**A**.", 0), ("Tie", -1), ("A is better", None),
-        ("[[C]]", None), ("", None), ("[[AB]]", None),
-    ],
-)  # fmt: skip
-def test_verdicts(text: str, want: int | None) -> None:
-    assert verdict(text, 2) == want
 
 
 def test_chinese_questions_are_judged_in_chinese() -> None:

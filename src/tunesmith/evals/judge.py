@@ -13,7 +13,6 @@ The judge is any respondent: a model on this machine or behind a server.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,9 +21,10 @@ import numpy as np
 
 from tunesmith.ask.respondent import Failed
 from tunesmith.errors import EvalError
-from tunesmith.evals.figures import length_controlled
+from tunesmith.evals.length_controlled import length_controlled
 from tunesmith.evals.records import Record
-from tunesmith.evals.stats import Interval, cluster_bootstrap
+from tunesmith.evals.stats import Interval, interval
+from tunesmith.evals.verdict import verdict
 from tunesmith.types import Conversation, Message
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ _ASK = {
         "回答 {letter}：\n{answer}\n",
     ),
 }
-_VERDICT = re.compile(r"\[\[\s*(tie|平局|平手|[A-Z])\s*\]\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +121,6 @@ def prompts_of(match: Match) -> list[tuple[Message, ...]]:
     return found
 
 
-def verdict(text: str, answers: int) -> int | None:
-    """The place of the answer that a judge prefers, -1 for a tie, None where it cannot be read; the last one counts."""
-    found = _VERDICT.findall(text)
-    if not found:
-        last = (text.strip().splitlines() or [""])[-1].strip(" .*:。：")
-        found = [last] if re.fullmatch(r"tie|平局|平手|[A-Z]", last, re.IGNORECASE) else []
-    if not found:
-        return None
-    if len(found[-1]) > 1:
-        return -1
-    place = ord(found[-1].upper()) - ord("A")
-    return place if place < answers else None
-
-
 def judge(who: Respondent, matches: Sequence[Match], *, limit: int = 1024, progress: Progress | None = None) -> Judged:
     """Judge all matches in all orders; a verdict may take ``limit`` tokens."""
     if len({len(match.answers) for match in matches}) != 1 or not 2 <= len(matches[0].answers) <= 26:
@@ -163,8 +148,8 @@ def judge(who: Respondent, matches: Sequence[Match], *, limit: int = 1024, progr
     groups = [match.group or match.id for match in matches]
     longer = [len(match.answers[0]) - len(match.answers[1]) for match in matches]
     return Judged(
-        rates=tuple(cluster_bootstrap(column, groups) for column in preferred.T.tolist()),
-        length_controlled=length_controlled(preferred[:, 0].tolist(), longer) / 100 if many == 2 else None,
+        rates=tuple(interval(column, groups) for column in preferred.T.tolist()),
+        length_controlled=length_controlled(preferred[:, 0].tolist(), longer) if many == 2 else None,
         swayed=sum(len({w for w in which if w is not None}) > 1 for which in named.values()) / len(matches),
         unread=sum(w is None for which in named.values() for w in which),
         asked=len(matches) * many,
