@@ -18,7 +18,6 @@ again, also when points are added later.
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -32,7 +31,7 @@ from tunesmith import recipe
 from tunesmith.document import Document, shipped, written
 from tunesmith.errors import RecipeError, near
 from tunesmith.evals.ablated import Found, Pair, findings, write_page
-from tunesmith.evals.records import Record, answers_in
+from tunesmith.evals.records import Record, answers_in, strict
 from tunesmith.recipe import Recipe
 from tunesmith.settings import MOST_SEED, Settings, Shots, find_file, load
 from tunesmith.stages import run as runner
@@ -173,7 +172,7 @@ def run(plan: Ablation, folder: Path, console: Console) -> list[Found]:
     found = findings(answers, against=plan.against, metric=plan.metric, shots=plan.shots, pair=plan.pair)
     figures = {**plan.model_dump(mode="json"), "found": [asdict(one) for one in found]}
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(figures, ensure_ascii=False, indent=1) + "\n"
+    text = strict(figures, indent=1) + "\n"
     (folder / "ablation.json").write_text(text, encoding="utf-8")
     write_page(folder, plan.question, found, plan.against, plan.axis if plan.numeric else "", len(plan.seeds))
     return found

@@ -59,8 +59,7 @@ def test_every_answer_is_there(page: Path) -> None:
     data = held(page)
     items, texts, names = data["items"], data["texts"], data["names"]
     seen = set()
-    for model in data["models"]:
-        of = data["answers"][model]
+    for model, of in zip(data["models"], data["answers"], strict=True):
         for i, id in enumerate(items["id"]):
             seen.add(
                 (
@@ -74,15 +73,15 @@ def test_every_answer_is_there(page: Path) -> None:
             )
     assert seen == {(r.model, r.id, r.metric, r.answer, r.value, int(r.finished)) for r in some()}
     assert len(items["id"]) == 34 and texts[items["prompt"][7]] == "Question <7>?"
-    tokens = data["answers"]["one"]["tokens"][4]
+    tokens = data["answers"][0]["tokens"][4]
     assert [[data["pieces"][p] for p in side] for side in tokens] == [
         ["<|user|>", "Quest", "ion\n"],
         ["four", "<|end|>"],
     ]
     line = next(one for one in data["figures"] if one["metric"] == "exact_match")
-    assert line["cells"]["one"]["rate"][0] == pytest.approx(1 / 3, abs=1e-3) and line["cells"]["two"]["rate"][0] == 1.0
-    assert line["cells"]["two"]["than"][0] == pytest.approx(2 / 3, abs=1e-3)
-    assert line["cells"]["one"]["leaked"][3] == 1 and line["cells"]["one"]["clean"][3] == 29
+    assert line["cells"][0]["rate"][0] == pytest.approx(1 / 3, abs=1e-3) and line["cells"][1]["rate"][0] == 1.0
+    assert line["cells"][1]["than"][0] == pytest.approx(2 / 3, abs=1e-3)
+    assert line["cells"][0]["leaked"][3] == 1 and line["cells"][0]["clean"][3] == 29
 
 
 def dom(page: Path, address: str) -> str:
@@ -98,6 +97,45 @@ def dom(page: Path, address: str) -> str:
 
 def asked(text: str) -> list[str]:
     return [html.unescape(one) for one in re.findall(r'<span class="q">(.*?)</span>', text)]
+
+
+def odd() -> list[Record]:
+    """Values, texts and names that JSON or JavaScript take for something else."""
+    found = []
+    for model in ("__proto__", "constructor", "</script><script>alert(1)</script>"):
+        for i, value in enumerate((0.0, float("nan"), 1e308, float("inf"), 1.0)):
+            found.append(record(i, model, value))
+    found[2] = replace(found[2], prompt=None)  # type: ignore[arg-type]
+    likely = (float("nan"), float("-inf"), -1.0)
+    more = {"metric": "options", "options": ("x", "y", "z"), "likely": likely, "answer": "z", "gold": ("z",)}
+    return [*found, *(record(i, "__proto__", 1.0, id="__proto__", **more) for i in range(1))]
+
+
+def test_odd_values_and_names_are_strict_json(tmp_path: Path) -> None:
+    leaks = {"__proto__": {"__proto__": Leak("near", 0, "row/7", "__proto__", "same", float("nan"))}}
+    page = write_viewer(tmp_path / "odd.html", "odd", odd(), leaks=leaks)
+
+    def refused(text: str) -> None:
+        raise AssertionError(f"{text} is no JSON")
+
+    found = re.search(r'type="text/plain">([A-Za-z0-9+/=]+)</script>', page.read_text())
+    assert found
+    data = json.loads(gzip.decompress(base64.b64decode(found[1])), parse_constant=refused)
+    assert data["answers"][0]["value"] == [0.0, None, 1e308, None, 1.0, 1.0]
+    assert data["leaks"][0] == [["__proto__", ["near", "row/7", "same", None]]]
+    assert "<script>alert" not in page.read_text()
+
+
+@pytest.mark.skipif(not BROWSER, reason="no browser on this machine")
+def test_odd_values_and_names_in_a_browser(tmp_path: Path) -> None:
+    leaks = {"__proto__": {"__proto__": Leak("near", 0, "row/7", "__proto__", "same", 0.9)}}
+    records = [replace(r, leak="near") if r.id == "__proto__" else r for r in odd()]
+    page = write_viewer(tmp_path / "odd.html", "odd", records, leaks=leaks)
+    assert "__proto__" in dom(page, "") and "How the models stand" in dom(page, "")
+    assert len(asked(dom(page, "view=answers&metric=exact_match"))) == 5
+    wrong = dom(page, "view=answers&metric=exact_match&show=wrong:constructor")
+    assert asked(wrong) == ["Question <0>?"]
+    assert "Leaked (near) from training row <code>row/7</code>" in dom(page, "view=answers&metric=options")
 
 
 @pytest.mark.skipif(not BROWSER, reason="no browser on this machine")

@@ -31,7 +31,7 @@ from tunesmith.evals import style
 from tunesmith.evals.ask import Failure, Trace, ask, ask_passages
 from tunesmith.evals.audited import leaks_into, marked, write_leaks
 from tunesmith.evals.harness.results import results_of
-from tunesmith.evals.records import ANSWERS, Record, write_records
+from tunesmith.evals.records import ANSWERS, Record, strict, write_records
 from tunesmith.evals.standing import Line, standing
 from tunesmith.evals.style import Style
 from tunesmith.evals.suite import Asked, Suite
@@ -119,10 +119,10 @@ def evaluate(
     }
     figures = {**about, "figures": [asdict(line) for line in lines], "style": [asdict(one) for one in styles]}
     figures["together"] = [asdict(one) for one in together]
-    (out / "figures.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (out / "figures.json").write_text(strict(figures, indent=1) + "\n", encoding="utf-8")
     for name in places:
         shaped = results_of([record for record in records if record.model == name])
-        text = json.dumps(shaped, ensure_ascii=False, indent=2) + "\n"
+        text = strict(shaped, indent=2) + "\n"
         (out / f"results_{name}.json").write_text(text, encoding="utf-8")
     write_viewer(out / "answers.html", suite.suite, records, traces=traces, leaks=leaks, lines=lines, styles=styles)
     return Evaluation(records, lines, styles, leaks, asked.set_aside, failures, together)

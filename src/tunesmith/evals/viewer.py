@@ -45,7 +45,9 @@ def write_viewer(
     models = list(dict.fromkeys(r.model for r in records))
     lines = standing(records, models) if lines is None else lines
     data = _data(records, models, traces, leaks or {}, lines, style.table(records) if styles is None else styles)
-    packed = base64.b64encode(gzip.compress(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"), 6))
+    packed = base64.b64encode(
+        gzip.compress(json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"), 6)
+    )
     page = templates("tunesmith.evals").get_template("answers.html")
     path.write_text(page.render(title=title, packed=packed.decode()), encoding="utf-8")
     return path
@@ -59,6 +61,7 @@ class _Texts:
         self._at: dict[str, int] = {}
 
     def put(self, text: str) -> int:
+        text = text if isinstance(text, str) else ""  # a record from elsewhere may have null
         if text not in self._at:
             self._at[text] = len(self.texts)
             self.texts.append(text)
@@ -86,14 +89,14 @@ def _data(
     answers = {model: _columns(len(items)) for model in models}
     for r in records:
         i, of = asked[_key(r)], answers[r.model]
-        of["value"][i] = round(r.value, 4)
+        of["value"][i] = _number(round(r.value, 4))
         of["said"][i] = texts.put(r.answer)
         of["finished"][i] = int(r.finished)
         of["leak"][i] = r.leak
         if r.thoughts:
             of["thoughts"][i] = texts.put(r.thoughts)
         if r.likely:
-            of["likely"][i] = [round(x, 2) if math.isfinite(x) else None for x in r.likely]
+            of["likely"][i] = [_number(round(x, 2)) for x in r.likely]
     by_question: dict[tuple[int, str], list[int]] = {}
     for (_, _, shots, _, id), i in asked.items():
         by_question.setdefault((shots, id.rpartition("#")[0] if "#" in id else id), []).append(i)
@@ -115,20 +118,24 @@ def _data(
             "gold": [[texts.put(g) for g in r.gold] for r in items],
             "options": [[texts.put(o) for o in r.options] for r in items],
         },
-        "answers": answers,
-        "figures": _figures(lines),
+        "answers": list(answers.values()),
+        "figures": _figures(lines, models),
         "styles": [
             {
                 "model": one.model,
-                "shares": [one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither],
+                "shares": [
+                    _number(x)
+                    for x in (one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither)
+                ],
                 "verdict": style.verdict(one),
             }
             for one in styles
         ],
-        "leaks": {
-            model: {id: [leak.name, leak.train, leak.text, round(leak.score, 2)] for id, leak in found.items()}
-            for model, found in leaks.items()
-        },
+        # Names of models and questions are never keys of an object: "__proto__" is a name as well.
+        "leaks": [
+            [[id, [leak.name, leak.train, leak.text, _number(leak.score)]] for id, leak in leaks.get(model, {}).items()]
+            for model in models
+        ],
     }
 
 
@@ -140,26 +147,31 @@ def _columns(count: int) -> dict[str, list[Any]]:
     return {name: [None] * count for name in ("value", "said", "finished", "leak", "thoughts", "likely", "tokens")}
 
 
-def _figures(lines: Sequence[Line]) -> list[dict[str, Any]]:
+def _number(x: float) -> float | None:
+    """JSON has no other numbers than finite ones."""
+    return x if math.isfinite(x) else None
+
+
+def _figures(lines: Sequence[Line], models: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "task": line.task, "level": line.level, "format": line.format, "shots": line.shots, "metric": line.metric,
             "less": line.metric in LESS_IS_BETTER,
-            "cells": {cell.model: _figure(cell) for cell in line.cells},
+            "cells": [_figure(cells[model]) if model in cells else None for model in models],
         }
-        for line in lines
+        for line, cells in ((line, {cell.model: cell for cell in line.cells}) for line in lines)
     ]  # fmt: skip
 
 
 def _figure(cell: Cell) -> dict[str, Any]:
-    def plain(got: Interval) -> list[float]:
-        return [got.value, got.low, got.high, got.n]
+    def plain(got: Interval) -> list[float | None]:
+        return [*map(_number, (got.value, got.low, got.high)), got.n]
 
     d, spread = cell.difference, cell.wordings
     return {
         "rate": plain(cell.rate),
-        "wordings": [spread.worst, spread.best] if spread and spread.wordings > 1 else None,
+        "wordings": [_number(spread.worst), _number(spread.best)] if spread and spread.wordings > 1 else None,
         "clean": plain(cell.clean) if cell.clean else None,
         "leaked": plain(cell.leaked) if cell.leaked else None,
-        "than": [d.value, d.low, d.high, cell.p] if d else None,
+        "than": [*map(_number, (d.value, d.low, d.high, cell.p))] if d else None,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,7 @@ def diff(
         tunesmith eval diff runs/my#base runs/my          [dim]what tuning changed[/]
     """
     from tunesmith.evals.changes import answers_of, changes
+    from tunesmith.evals.records import strict
 
     found = [
         change for change in changes(answers_of(before), answers_of(after)) if level is None or change.level == level
@@ -48,7 +48,7 @@ def diff(
         for change in found:
             for how, pairs in (("gained", change.gained), ("lost", change.lost)):
                 for a, b in pairs:
-                    typer.echo(json.dumps(_line(how, a, b), ensure_ascii=False))
+                    typer.echo(strict(_line(how, a, b)))
         return
     console = screen.console()
     console.print(_table(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,13 +31,13 @@ def figures(
         tunesmith eval figures runs/asked -f pass@1 -f pass@10    [dim]a suite with samples: 10[/]
         tunesmith eval figures runs/my -f calibration -f f1
     """
-    from tunesmith.evals.records import answers_in
+    from tunesmith.evals.records import answers_in, strict
     from tunesmith.evals.together import figures_of
 
     found = figures_of(answers_in(answers), figure)
     if json_:
         for one in found:
-            typer.echo(json.dumps(asdict(one), ensure_ascii=False))
+            typer.echo(strict(asdict(one)))
         return
     screen.console().print(table_of(found))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +32,7 @@ def judge(
     from tunesmith.evals.changes import answers_of
     from tunesmith.evals.judge import judge as judge_all
     from tunesmith.evals.judge import matches_of
+    from tunesmith.evals.records import strict
 
     sides = [answers_of(place) for place in answers]
     matches = matches_of(*sides)
@@ -41,7 +41,7 @@ def judge(
         found = judge_all(one.who, matches, limit=limit, progress=tell)
     names = [side[0].model for side in sides]
     value = {"judge": one.place, "models": names, **asdict(found), "ids": [match.id for match in matches]}
-    out.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    out.write_text(strict(value, indent=1) + "\n", encoding="utf-8")
     console = screen.console()
     long = f"; were both as long, {100 * found.length_controlled:.1f}" if found.length_controlled is not None else ""
     others = f"to {names[1]}" if len(names) == 2 else f"of {len(names)}"

@@ -6,7 +6,8 @@ const state = { view: "figures", text: "", task: "", metric: "", level: "", temp
 let data, shown = [], lower = null, at = 0;
 
 const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
-const percent = (x) => (100 * x).toFixed(1);
+const known = (x) => typeof x === "number" && isFinite(x);
+const percent = (x) => (known(x) ? (100 * x).toFixed(1) : "–");
 const number = (n) => n.toLocaleString("en");
 
 async function unpack() {
@@ -32,16 +33,16 @@ function writeAddress() {
 
 function cellHtml(cell, less, than) {
   if (!cell) return "<td></td>";
-  const say = less ? (x) => x.toFixed(3) : percent;
+  const say = less ? (x) => (known(x) ? x.toFixed(3) : "–") : percent;
   const [value, low, high, n] = cell.rate;
   let html = `<td><span class="v"><b>${say(value)}</b>`;
-  if (!less) html += `<span class="track"><i style="left:${100 * low}%;width:${100 * (high - low)}%"></i><u style="left:${100 * value}%"></u></span>`;
+  if (!less && known(value) && known(low) && known(high)) html += `<span class="track"><i style="left:${100 * low}%;width:${100 * (high - low)}%"></i><u style="left:${100 * value}%"></u></span>`;
   html += `</span><span class="r">${say(low)} to ${say(high)}, ${number(n)} asked${cell.wordings ? `; wordings ${say(cell.wordings[0])} to ${say(cell.wordings[1])}` : ""}</span>`;
   if (cell.leaked) html += `<span class="r">clean ${cell.clean ? `${say(cell.clean[0])} of ${cell.clean[3]}` : "none"}, leaked ${say(cell.leaked[0])} of ${cell.leaked[3]}</span>`;
   if (cell.than) {
     const [d, dl, dh, p] = cell.than;
-    const sign = p >= 0.05 ? "" : dl > 0 ? (less ? "down" : "up") : dh < 0 ? (less ? "up" : "down") : "";
-    html += `<span class="r ${sign}">${d > 0 ? "+" : ""}${say(d)} (${say(dl)} to ${say(dh)}) than ${escape(than)}, p ${p < 1e-4 ? "< 0.0001" : p.toPrecision(2)}</span>`;
+    const sign = !known(p) || p >= 0.05 ? "" : dl > 0 ? (less ? "down" : "up") : dh < 0 ? (less ? "up" : "down") : "";
+    html += `<span class="r ${sign}">${d > 0 ? "+" : ""}${say(d)} (${say(dl)} to ${say(dh)}) than ${escape(than)}, p ${!known(p) ? "–" : p < 1e-4 ? "< 0.0001" : p.toPrecision(2)}</span>`;
   }
   return html + "</td>";
 }
@@ -52,13 +53,13 @@ function drawFigures() {
   data.figures.forEach((line, i) => {
     const what = [line.metric, line.shots ? `${line.shots} examples` : "", line.format === "instruction" ? "" : line.format].filter(Boolean).join(", ");
     html += `<tr data-line="${i}" tabindex="0"><td>${line.task ? escape(line.task) : "<b>all tasks</b>"}<span class="r">${escape(line.level)}</span></td><td>${escape(what)}</td>`;
-    html += data.models.map((m) => cellHtml(line.cells[m], line.less, data.models[0])).join("") + "</tr>";
+    html += line.cells.map((cell) => cellHtml(cell, line.less, data.models[0])).join("") + "</tr>";
   });
   html += "</tbody></table>";
   if (data.styles.length) {
     html += `<h2>Form and knowledge</h2><p class="small">Of 100 answers. In form: it ends, and has the form of a right answer. Knows: a right answer stands in it, or is the likeliest option.</p>
       <table><thead><tr><th>model</th><th>in form</th><th>knows</th><th>both</th><th>form only</th><th>known only</th><th>neither</th><th></th></tr></thead><tbody>`;
-    for (const one of data.styles) html += `<tr><td>${escape(one.model)}</td>${one.shares.map((x) => `<td>${(100 * x).toFixed(0)}</td>`).join("")}<td>${escape(one.verdict)}</td></tr>`;
+    for (const one of data.styles) html += `<tr><td>${escape(one.model)}</td>${one.shares.map((x) => `<td>${known(x) ? (100 * x).toFixed(0) : "–"}</td>`).join("")}<td>${escape(one.verdict)}</td></tr>`;
     html += "</tbody></table>";
   }
   $("figures").innerHTML = html;
@@ -80,7 +81,7 @@ function fillFilters() {
     for (const m of data.models.slice(1)) marks.push([`gained:${m}`, `${m} right, ${data.models[0]} wrong`], [`lost:${m}`, `${m} wrong, ${data.models[0]} right`]);
   }
   options("show", "all answers", [...marks, ["unfinished", "cut off"]]);
-  const audited = data.models.some((m) => data.answers[m].leak.some((x) => x !== null));
+  const audited = data.answers.some((of) => of.leak.some((x) => x !== null));
   options("leak", "leaked or not", audited ? [["leaked", "leaked"], ["clean", "clean"]] : []);
   options("sort", "in order", [["least", "least right first"], ["long", "longest answers first"]]);
 }
@@ -95,7 +96,7 @@ function matches() {
   if (text && !lower) lower = data.texts.map((t) => t.toLowerCase());
   let hits = null;
   if (text) { hits = new Uint8Array(lower.length); lower.forEach((t, i) => { hits[i] = t.includes(text) ? 1 : 0; }); }
-  const value = models.map((m) => answers[m].value);
+  const value = answers.map((of) => of.value), whose = models.indexOf(who);
   const found = [];
   for (let i = 0; i < items.id.length; i++) {
     if (wanted.task >= 0 && items.task[i] !== wanted.task) continue;
@@ -104,25 +105,25 @@ function matches() {
     if (wanted.template >= 0 && items.template[i] !== wanted.template) continue;
     if (shots >= 0 && items.shots[i] !== shots) continue;
     if (kind === "differ" && !value.some((v) => v[i] !== null && value[0][i] !== null && v[i] !== value[0][i])) continue;
-    if (kind === "unfinished" && !models.some((m) => answers[m].finished[i] === 0)) continue;
+    if (kind === "unfinished" && !answers.some((of) => of.finished[i] === 0)) continue;
     if (who) {
-      const mine = answers[who]?.value[i], first = value[0][i];
+      const mine = value[whose]?.[i], first = value[0][i];
       if (mine == null) continue;
       if (kind === "wrong" && mine >= 1) continue;
       if (kind === "right" && mine < 1) continue;
       if (kind === "gained" && !(mine > first)) continue;
       if (kind === "lost" && !(mine < first)) continue;
     }
-    if (state.leak === "leaked" && !models.some((m) => answers[m].leak[i])) continue;
-    if (state.leak === "clean" && models.some((m) => answers[m].leak[i] !== "")) continue;
-    if (hits && !hits[items.prompt[i]] && !models.some((m) => (answers[m].said[i] !== null && hits[answers[m].said[i]]) || (answers[m].thoughts[i] !== null && hits[answers[m].thoughts[i]])) && !items.id[i].toLowerCase().includes(text)) continue;
+    if (state.leak === "leaked" && !answers.some((of) => of.leak[i])) continue;
+    if (state.leak === "clean" && answers.some((of) => of.leak[i] !== "")) continue;
+    if (hits && !hits[items.prompt[i]] && !answers.some((of) => (of.said[i] !== null && hits[of.said[i]]) || (of.thoughts[i] !== null && hits[of.thoughts[i]])) && !items.id[i].toLowerCase().includes(text)) continue;
     found.push(i);
   }
   if (state.sort === "least") {
     const sum = (i) => value.reduce((s, v) => s + (v[i] ?? 0), 0);
     found.sort((a, b) => sum(a) - sum(b) || a - b);
   } else if (state.sort === "long") {
-    const long = (i) => Math.max(...models.map((m) => (answers[m].said[i] === null ? 0 : data.texts[answers[m].said[i]].length)));
+    const long = (i) => Math.max(...answers.map((of) => (of.said[i] === null ? 0 : data.texts[of.said[i]].length)));
     found.sort((a, b) => long(b) - long(a) || a - b);
   }
   return found;
@@ -135,8 +136,8 @@ function mark(value, name) {
 function rowHtml(i) {
   const { items, answers, models, names, texts } = data;
   const prompt = texts[items.prompt[i]].slice(0, 160).replace(/\s+/g, " ");
-  const said = models.map((m) => (answers[m].said[i] === null ? "" : texts[answers[m].said[i]].slice(0, 60).replace(/\s+/g, " "))).join(" · ");
-  return `<div class="row${String(items.id[i]) + "|" + i === state.item ? " on" : ""}" role="option" data-i="${i}"><span class="marks">${models.map((m) => mark(answers[m].value[i], m)).join("")}</span><span class="q">${escape(prompt)}</span><span class="w">${escape(names.task[items.task[i]])} · ${escape(said)}</span></div>`;
+  const said = answers.map((of) => (of.said[i] === null ? "" : texts[of.said[i]].slice(0, 60).replace(/\s+/g, " "))).join(" · ");
+  return `<div class="row${String(items.id[i]) + "|" + i === state.item ? " on" : ""}" role="option" data-i="${i}"><span class="marks">${models.map((m, k) => mark(answers[k].value[i], m)).join("")}</span><span class="q">${escape(prompt)}</span><span class="w">${escape(names.task[items.task[i]])} · ${escape(said)}</span></div>`;
 }
 function drawList() {
   const list = $("list"), from = Math.max(0, Math.floor(list.scrollTop / ROW) - 6);
@@ -207,16 +208,16 @@ function drawOne(i) {
   let html = `<div class="where">${place.map((p) => `<span>${escape(p)}</span>`).join("")}</div><div class="asked">${escape(texts[items.prompt[i]])}</div>`;
   if (gold.length) html += `<h3>Right</h3><div class="gold">${gold.slice(0, 8).map(escape).join("\n")}</div>`;
   html += `<h3>Answers</h3><div class="sides">`;
-  const first = answers[models[0]].said[i] === null ? null : texts[answers[models[0]].said[i]];
+  const first = answers[0].said[i] === null ? null : texts[answers[0].said[i]];
   models.forEach((m, k) => {
-    const of = answers[m], value = of.value[i];
-    if (value === null) { html += `<div class="side"><div class="who"><b>${escape(m)}</b> not asked</div></div>`; return; }
+    const of = answers[k], value = of.value[i];
+    if (of.said[i] === null) { html += `<div class="side"><div class="who"><b>${escape(m)}</b> not asked</div></div>`; return; }
     const said = texts[of.said[i]];
     const shownText = k && first !== null && said !== first ? newer(first, said) : escape(said);
-    html += `<div class="side ${value >= 1 ? "ok" : value > 0 ? "" : "no"}"><div class="who"><b>${escape(m)}</b><span>${+value.toFixed(3)}</span>${of.finished[i] ? "" : "<span>cut off</span>"}</div><div class="said">${shownText || "<i>nothing</i>"}</div>`;
+    html += `<div class="side ${value >= 1 ? "ok" : value > 0 ? "" : "no"}"><div class="who"><b>${escape(m)}</b><span>${value === null ? "no value" : +value.toFixed(3)}</span>${of.finished[i] ? "" : "<span>cut off</span>"}</div><div class="said">${shownText || "<i>nothing</i>"}</div>`;
     if (of.likely[i]) html += optionsHtml(items.options[i].map((t) => texts[t]), of.likely[i], gold);
     if (of.thoughts[i] !== null) html += `<details open><summary>All that was said</summary><div class="said">${escape(texts[of.thoughts[i]])}</div></details>`;
-    const leak = leaks[m]?.[items.id[i]];
+    const leak = leaks[k].get(items.id[i]);
     if (of.leak[i] && leak) html += `<div class="leakbox">Leaked (${escape(leak[0])}) from training row <code>${escape(leak[1])}</code>: “${escape(leak[2])}”</div>`;
     if (of.tokens[i]) html += `<details><summary>${of.tokens[i][0].length} tokens read${of.likely[i] ? "" : `, ${of.tokens[i][1].length} said`}</summary>${tokensHtml(of.tokens[i])}</details>`;
     html += "</div>";
@@ -244,7 +245,7 @@ function go(to) { Object.assign(state, to); writeAddress(); view(); }
 
 unpack().then((found) => {
   data = found;
-  $("wait").remove();
+  data.leaks = data.leaks.map((pairs) => new Map(pairs));
   $("about").textContent = `${number(data.items.id.length)} questions and metrics, ${data.models.join(", ")}`;
   readAddress(); drawFigures(); fillFilters(); view();
   $("to-figures").onclick = (e) => { e.preventDefault(); go({ view: "figures" }); };
@@ -269,5 +270,6 @@ unpack().then((found) => {
     else if (e.key === "ArrowUp" || e.key === "k") { e.preventDefault(); select(at - 1); }
     else if (e.key === "/") { e.preventDefault(); $("text").focus(); }
   };
+  $("wait").remove();
   document.body.dataset.ready = "1";
-}).catch((error) => { $("wait").textContent = `This browser cannot unpack the page (${error.message}). Chrome 80, Firefox 113, Safari 16.4 or later can.`; });
+}).catch((error) => { $("wait").textContent = `The page cannot be shown (${error.message}). It needs Chrome 80, Firefox 113, Safari 16.4 or later.`; });

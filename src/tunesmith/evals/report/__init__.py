@@ -11,7 +11,6 @@ The page draws its conclusions from the figures alone: it says "apart" only wher
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import EvalError
-from tunesmith.evals.records import Comparison, compare, scores
+from tunesmith.evals.records import Comparison, compare, scores, strict
 from tunesmith.evals.report import answers, making
 from tunesmith.evals.report.data import HeldOutView, LossCurve, MixtureRow, ReportData
 from tunesmith.pages import templates
@@ -38,7 +37,7 @@ def write_report(out_dir: Path | str, data: ReportData) -> Path:
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     comparisons = compare(data.records, data.base, data.tuned)
-    _write(out / "report.json", json.dumps(report_json(data, comparisons), indent=1, ensure_ascii=False) + "\n")
+    _write(out / "report.json", strict(report_json(data, comparisons), indent=1) + "\n")
     page = out / "report.html"
     _write(page, report_html(data, comparisons))
     return page
