@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from tunesmith.cli.eval.winrate import lines_of
-from tunesmith.evals.annotations import read_annotations, read_reference
-from tunesmith.evals.length_controlled import Gamed, controlled, difficulties
+from tunesmith.evals.annotations import Annotations, Reference, read_annotations, read_reference
+from tunesmith.evals.length_controlled import Gamed, difficulties
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 TABLE = f"src/alpaca_eval/leaderboards/data_AlpacaEval_2/{JUDGE}_leaderboard.csv"
@@ -50,6 +50,13 @@ def gamed_of(checkout: Path, difficulty: Mapping[str, float]) -> Gamed:
     return Gamed(*(np.concatenate([column[i] for column in columns]) for i in range(3)))
 
 
+def _made(checkout: Path, sides: list[Annotations]) -> Reference:
+    """What stands in df_gamed.csv, made from what the copy holds."""
+    known = difficulties({s.model: s.rows for s in sides if np.mean([row.preferred for row in s.rows]) < 0.5})
+    order = max((side.rows for side in sides), key=len)
+    return Reference(tuple(known[row.instruction] for row in order), gamed_of(checkout, known))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path)
@@ -61,13 +68,8 @@ def main() -> None:
     there = [(name, file) for name, file in zip(published, files, strict=True) if file.is_file()]
     begun = time.perf_counter()
     sides = [read_annotations(file) for _, file in there]
-    if args.reference:
-        rates = [line["length_controlled"] for line in lines_of(sides, read_reference(args.reference))[0]]
-    else:
-        weak = {side.model: side.rows for side in sides if np.mean([row.preferred for row in side.rows]) < 0.5}
-        known = difficulties(weak)
-        gamed = gamed_of(args.checkout, known)
-        rates = [50.0 if side.model == BASELINE else 100 * controlled(side.rows, known, gamed).rate for side in sides]
+    reference = read_reference(args.reference) if args.reference else _made(args.checkout, sides)
+    rates = [line["length_controlled"] for line in lines_of(sides, reference)[0]]
     apart, plain = [], []
     for (name, _), side, rate in zip(there, sides, rates, strict=True):
         theirs = float(published[name]["length_controlled_winrate"])

@@ -139,6 +139,17 @@ def test_odd_values_and_names_in_a_browser(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not BROWSER, reason="no browser on this machine")
+def test_a_script_that_is_not_the_pages_own_does_not_run(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    added = text.replace("</body>", "<script>document.body.dataset.other = 1</script></body>")
+    (tmp_path / "added.html").write_text(added, encoding="utf-8")
+    assert added != text and 'data-other="1"' not in dom(tmp_path / "added.html", "")
+    bare = re.sub(r"<meta HTTP-EQUIV[^>]*>", "", added)
+    (tmp_path / "bare.html").write_text(bare, encoding="utf-8")
+    assert 'data-other="1"' in dom(tmp_path / "bare.html", ""), "it is the policy that stops it"
+
+
+@pytest.mark.skipif(not BROWSER, reason="no browser on this machine")
 def test_in_a_browser(page: Path) -> None:
     figures = dom(page, "")
     assert "How the models stand" in figures and "my &lt;suite&gt;" in figures

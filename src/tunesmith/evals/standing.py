@@ -62,7 +62,7 @@ def standing(records: Sequence[Record], models: Sequence[str]) -> list[Line]:
         over_tasks.setdefault(("", r.level, r.format, r.shots, r.metric), {}).setdefault(r.model, []).append(r)
     many = {key: by for key, by in over_tasks.items() if len({r.task for mine in by.values() for r in mine}) > 1}
     kinds = {**many, **kinds}
-    lines = []
+    lines: list[Line] = []
     tests: dict[tuple[int, str], ScoreTest] = {}
     for key, by in kinds.items():
         first, cells = by.get(models[0], []), []

