@@ -21,10 +21,11 @@ ALLOWED: dict[str, set[str]] = {
     "document": {"errors"},  # YAML that a person writes
     "foreign": set(),  # what others call our settings
     "settings": {"document", "errors", "foreign"},  # and settings in it
+    "jinja": set(),  # templates of others, within limits
     "pages": set(),  # style and plots of any page
     "jail": set(),  # runs programs that nobody has read
-    "data": GROUND | {"pages"},  # does not know chat: a conversation is not yet tokens
-    "chat": GROUND,  # does not know data: any messages will do
+    "data": GROUND | {"jinja", "pages"},  # does not know chat: a conversation is not yet tokens
+    "chat": GROUND | {"jinja"},  # does not know data: any messages will do
     "plan": GROUND,  # lengths, not texts
     "models": GROUND,
     "train": GROUND | {"plan", "models"},  # never sees text

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from tunesmith.data import Task, Template, Turn, Unrenderable, read, render, wordings
+from tunesmith.data import HeldOut, Task, Template, Turn, Unrenderable, build_to, read, render, wordings
+from tunesmith.errors import DataError
 from tunesmith.types import Conversation, Example
 
 
@@ -126,3 +128,12 @@ def test_a_field_is_text_and_never_a_template(world: list[Task], france: Example
 def test_a_choice_needs_two_answers(world: list[Task], france: Example) -> None:
     with pytest.raises(Unrenderable, match="fewer than two answers"):
         render(dataclasses.replace(france, options=("Paris",)), world[0].template("choose"), world[0])
+
+
+def test_a_template_without_bounds_ends_the_build_at_once(world: list[Task], tmp_path: Path) -> None:
+    """It is of no use for any row, and to try it on each would take hours."""
+    task = dataclasses.replace(world[0], templates=(wording("{{ x * 10**9 }}"),))
+    with pytest.raises(
+        DataError, match=r"template capital.en/new, row capital.en/\w+: the template asks for a value of"
+    ):
+        build_to(tmp_path / "out", [task], HeldOut(), seed=1)

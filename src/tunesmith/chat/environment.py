@@ -10,18 +10,19 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 import jinja2.ext
 from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import Frame
 from jinja2.parser import Parser
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from tunesmith.chat.trace import Safe, Traced, concat, escaped, join, kept, plain, shown, strings, taint, trace_in
+from tunesmith.jinja import Limited, LimitedGenerator, counted, joining, within
 
 _OF_STR = frozenset(name for name in dir(str) if not name.startswith("_")) - {"format", "format_map", "encode"}
 
@@ -34,18 +35,11 @@ class _Plain(str):
     def __contains__(self, item: object) -> bool:
         if isinstance(item, Traced):
             item.trace.replayable = False
-        return str.__contains__(self, item)  # type: ignore[arg-type]
+        return str.__contains__(self, cast(str, item))
 
 
-class _Generator(CodeGenerator):
-    """Python code in which texts are put together by functions that keep the spans."""
-
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        self.write("environment.concat((")
-        for arg in node.nodes:
-            self.visit(arg, frame)
-            self.write(", ")
-        self.write("))")
+class _Generator(LimitedGenerator):
+    """Python code in which a text is looked for by a function that knows of traced ones."""
 
     def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:
         if node.op not in ("in", "notin"):
@@ -54,12 +48,6 @@ class _Generator(CodeGenerator):
         self.write(" in environment.sought(" if node.op == "in" else " not in environment.sought(")
         self.visit(node.expr, frame)
         self.write(")")
-
-    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        if frame.eval_ctx.volatile:
-            self.write("(environment.escaped if context.eval_ctx.autoescape else environment.shown)(")
-        else:
-            self.write("environment.escaped(" if frame.eval_ctx.autoescape else "environment.shown(")
 
 
 class _GenerationTag(jinja2.ext.Extension):
@@ -76,27 +64,29 @@ class _GenerationTag(jinja2.ext.Extension):
         return caller()
 
 
-class TracingEnvironment(ImmutableSandboxedEnvironment):
-    """The environment that transformers renders chat templates in, with traced strings kept traced."""
+class TracingEnvironment(Limited, ImmutableSandboxedEnvironment):
+    """The environment that transformers renders chat templates in, with traced strings kept traced, and with limits."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"+", "%"})
-    concat = staticmethod(concat)
-    shown = staticmethod(shown)
-    escaped = staticmethod(escaped)
 
     def __init__(self) -> None:
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols])
         self.filters = {name: _keeping(name, f) for name, f in self.filters.items()}
-        self.filters["join"] = _join_filter
-        self.filters["safe"] = _safe
-        self.filters["string"] = lambda value: value if isinstance(value, str) else shown(value)
-        self.filters["escape"] = self.filters["e"] = escaped
-        self.filters["tojson"] = _tojson
-        self.filters["trim"] = lambda value, chars=None: self.filters["string"](value).strip(chars)
+        own: dict[str, Any] = {"join": _join_filter, "safe": _safe, "string": _string, "tojson": _tojson, "trim": _trim}
+        own |= {"escape": escaped, "e": escaped}
+        self.filters |= {name: counted(name, filter) for name, filter in own.items()}
         self.tests = {**self.tests, "in": lambda value, container: value in self.sought(container)}
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+
+    def shown(self, value: Any) -> str:
+        return super().shown(shown(value))
+
+    def escaped(self, value: Any) -> str:
+        return super().shown(escaped(value))
+
+    def concat(self, parts: Iterable[str]) -> str:
+        return concat(within(parts))
 
     @staticmethod
     def sought(container: Any) -> Any:
@@ -137,7 +127,7 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         owner = getattr(__obj, "__self__", None)
         if type(owner) is str:
             if __obj.__name__ == "join" and len(args) == 1 and not kwargs:
-                return join(owner, strings(args[0]))
+                return join(owner, strings(joining(owner, args[0])))
             if __obj.__name__ == "replace":
                 trace = trace_in(args)
                 if trace is not None:
@@ -182,6 +172,14 @@ def _encode(*args: Any) -> bytes:
     raise TypeError("bytes do not know who supplied them, so a chat template cannot make bytes of a message")
 
 
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
+def _trim(value: Any, chars: str | None = None) -> str:
+    return _string(value).strip(chars)
+
+
 def _safe(value: Any) -> str:
     text = shown(value)
     return Safe.of(text, text.trace) if isinstance(text, Traced) else Markup(text)
@@ -192,7 +190,7 @@ def _join_filter(env: jinja2.Environment, value: Iterable[Any], d: str = "", att
     items = list(value)
     if attribute is not None:
         items = [_attribute(env, item, attribute) for item in items]
-    return join(shown(d), items)
+    return join(shown(d), joining(shown(d), items))
 
 
 def _attribute(env: jinja2.Environment, item: Any, path: str | int) -> Any:

@@ -15,6 +15,7 @@ import jinja2
 from tunesmith.chat.environment import TracingEnvironment
 from tunesmith.chat.trace import Path, Trace, Traced, concat, plain
 from tunesmith.errors import ChatError, TemplateRefused
+from tunesmith.jinja import LimitReached, limited, why, within
 
 _ENVIRONMENT = TracingEnvironment()
 
@@ -79,7 +80,10 @@ class ChatTemplate:
                 "documents": None,
                 "add_generation_prompt": prompt,
             }
-            return list(self._compiled.root_render_func(self._compiled.new_context(context)))
+            with limited((list(messages), tools and list(tools), {**self.variables, **variables})):
+                return within(self._compiled.root_render_func(self._compiled.new_context(context)))
+        except (LimitReached, RecursionError, MemoryError) as error:
+            raise TemplateRefused(f"The chat template asks for {why(error)}. No model's template needs that.") from None
         except jinja2.TemplateError as error:
             raise ChatError(f"The chat template rejects this conversation: {plain(str(error))}") from None
         except Exception as error:  # any operator or filter may fail on a user's data, each in its own way

@@ -447,7 +447,8 @@ def escaped(value: Any) -> str:
     """``markupsafe.escape`` that keeps the spans; what is safe already stays as it is."""
     if isinstance(value, Traced):
         return value if isinstance(value, Safe) else value.escaped()
-    return kept(markup_escape(value), value, mixed=False)
+    text: str = kept(markup_escape(value), value, mixed=False)
+    return text
 
 
 def taint(text: str, trace: Trace, *, mixed: bool) -> Traced:
@@ -459,7 +460,8 @@ def shown(value: Any) -> str:
     """``str`` that keeps the spans: a list or dictionary is written as Python writes it, text of the user and all."""
     if isinstance(value, str):
         return value if type(value) in (str, Traced) else str(value)
-    return kept(str(value), value, mixed=False)
+    text: str = kept(str(value), value, mixed=False)
+    return text
 
 
 def concat(items: Iterable[Any], trace: Trace | None = None) -> Traced:

@@ -25,13 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateSyntaxError, meta, pass_context
-from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
-from jinja2.sandbox import SandboxedEnvironment
 
-from tunesmith.data.template import Said, Template, Turn, Unrenderable
+from tunesmith.data.template import Said, Template, Turn, Unrenderable, rendered
 from tunesmith.data.yaml_file import YamlFile
 from tunesmith.errors import RecipeError
+from tunesmith.jinja import Limited, compiling
 from tunesmith.types import Example, Message, Source
 
 if TYPE_CHECKING:
@@ -66,7 +65,10 @@ class Borrowed(Template):
     def fields(self) -> set[str]:
         """The names of the row that the template speaks of."""
         sources = (self.messages[0].text, self.choices)
-        names = {name for source in sources for name in meta.find_undeclared_variables(_JINJA.parse(source))}
+        names: set[str] = set()
+        for source in sources:
+            with compiling(source):
+                names |= meta.find_undeclared_variables(_JINJA.parse(source))
         return names - {"answer_choices"} - set(_JINJA.globals)
 
     def put(self, example: Example, task: Task) -> Said:
@@ -90,9 +92,11 @@ class Borrowed(Template):
             values = copy.deepcopy(values)
         if "choice" in source or "random" in source or "choice" in self.choices:
             values[_DRAW] = random.Random(f"{id}@{self.id}")
-        choices = [part.strip() for part in _render(self.choices, values).split(_PIPE)] if self.choices else None
+        choices = (
+            [part.strip() for part in rendered(_compiled(self.choices), values).split(_PIPE)] if self.choices else None
+        )
         values["answer_choices"] = choices
-        parts = _render(source, values).split(_PIPE)
+        parts = rendered(_compiled(source), values).split(_PIPE)
         return [_own(part) for part in parts], [_own(part) for part in choices or ()]
 
 
@@ -162,15 +166,6 @@ def _own(part: str) -> str:
     return part.replace(_KEPT_PIPE, _PIPE).strip()
 
 
-def _render(source: str, values: Mapping[str, Any]) -> str:
-    try:
-        return _compiled(source).render(values)
-    except SecurityError as error:
-        raise Unrenderable(f"the template does what the sandbox forbids: {error}") from None
-    except Exception as error:  # any filter or operator may fail on a user's data, each in its own way
-        raise Unrenderable(f"the template fails: {type(error).__name__}: {error}") from None
-
-
 @pass_context
 def _choice(context: Context, items: Sequence[Any]) -> Any:
     return context[_DRAW].choice(items)
@@ -181,9 +176,14 @@ def _most_frequent(items: Sequence[Any]) -> list[Any] | None:
     return [item for item, count in counts if count == counts[0][1]] if counts else None
 
 
-_JINJA = SandboxedEnvironment(autoescape=False)
-_JINJA.globals.update(zip=zip)
-_JINJA.filters.update(choice=_choice, random=_choice, most_frequent=_most_frequent)
+class _Environment(Limited):
+    def __init__(self) -> None:
+        super().__init__(autoescape=False)
+        self.globals.update(zip=zip)
+        self.filters.update(choice=_choice, random=_choice, most_frequent=_most_frequent)
+
+
+_JINJA = _Environment()
 
 
 @lru_cache(maxsize=65536)

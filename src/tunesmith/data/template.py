@@ -8,7 +8,8 @@ rendered target, so an inverted template, or one that asks for a whole sentence,
 Whitespace at both ends of a message goes. A message that is empty, or that speaks of a field which the
 row does not have, makes the row ``Unrenderable``, with the reason in words.
 
-Jinja runs in its sandbox: a template from elsewhere cannot reach Python, the disk or the network.
+Jinja runs in its sandbox, with limits: a template from elsewhere cannot reach Python, the disk or the network, and one
+that asks for too much is ``Unbounded``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tunesmith.data.reader import NOWHERE
 from tunesmith.errors import DataError
+from tunesmith.jinja import Limited, compiling, limited, why
 from tunesmith.types import Conversation, Example, Message, Source
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ BARE = "format:"
 
 class Unrenderable(DataError):
     """A template does not fit a row; the message says why."""
+
+
+class Unbounded(Unrenderable):
+    """A template asks for more time or memory than any row needs: it is of no use for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,8 @@ def _show(field: str) -> str:
 
 def fields_of(source: str) -> set[str]:
     """The names that a Jinja source speaks of; raises ``TemplateSyntaxError``."""
-    return meta.find_undeclared_variables(_JINJA.parse(source)) - set(_JINJA.globals)
+    with compiling(source):
+        return meta.find_undeclared_variables(_JINJA.parse(source)) - set(_JINJA.globals)
 
 
 def check_syntax(source: str) -> tuple[int, str] | None:
@@ -152,7 +159,11 @@ def check_syntax(source: str) -> tuple[int, str] | None:
     return None
 
 
-_JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+class _Environment(Limited, ImmutableSandboxedEnvironment):
+    pass
+
+
+_JINJA = _Environment(undefined=StrictUndefined, autoescape=False)
 
 
 @lru_cache(maxsize=65536)
@@ -161,15 +172,23 @@ def compiled(source: str) -> JinjaTemplate:
     return _JINJA.from_string(source)
 
 
-def _text(source: str, values: Mapping[str, object], role: str) -> str:
+def rendered(template: JinjaTemplate, values: Mapping[str, object]) -> str:
+    """The text that a template gives; every way to fail is ``Unrenderable``, with the reason."""
     try:
-        text = compiled(source).render(values).strip()
+        with limited(values):
+            return template.render(values)
     except UndefinedError as error:
         raise Unrenderable(f"the row lacks a field of the template: {error.message}") from None
     except SecurityError as error:
         raise Unrenderable(f"the template does what the sandbox forbids: {error}") from None
     except Exception as error:  # any filter or operator may fail on a user's data, each in its own way
+        if too_much := why(error):
+            raise Unbounded(f"the template asks for {too_much}") from None
         raise Unrenderable(f"the template fails: {type(error).__name__}: {error}") from None
+
+
+def _text(source: str, values: Mapping[str, object], role: str) -> str:
+    text = rendered(compiled(source), values).strip()
     if not text:
         raise Unrenderable(f"the template gives an empty {role} message")
     return text
@@ -188,6 +207,8 @@ def _options(
             else _text(template.target, {**values, task.answer: option}, "assistant")
             for option in example.options
         )
+    except Unbounded:
+        raise
     except Unrenderable:
         return ()
     return worded if len(set(worded)) == len(worded) else ()

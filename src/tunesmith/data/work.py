@@ -29,7 +29,7 @@ from tunesmith.data.ledger import by_reason
 from tunesmith.data.reader import READERS, Record
 from tunesmith.data.split import HeldOut, prompt_digest
 from tunesmith.data.task import Task
-from tunesmith.data.template import Unrenderable, render, wordings
+from tunesmith.data.template import Unbounded, Unrenderable, render, wordings
 from tunesmith.types import Comparison, Conversation, SetAside, Source
 
 KEPT_ASIDE = 1000
@@ -225,6 +225,11 @@ class _Work:
             for example in examples:
                 try:
                     yield render(example, template, self.task), True
+                except Unbounded as error:
+                    self.problem = (
+                        f"{template.source or self.task.source}: template {template.id}, row {example.id}: {error}."
+                    )
+                    return
                 except Unrenderable as error:
                     self.rows += 1
                     self.broken.append(SetAside(f"{example.id}@{template.id}", str(error), example.source))
