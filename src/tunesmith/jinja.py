@@ -23,7 +23,7 @@ from time import thread_time
 from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes, pass_eval_context
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.filters import do_join
 from jinja2.runtime import Macro
@@ -57,21 +57,22 @@ class LimitReached(TemplateRuntimeError):
 class _Budget:
     """What is left of one rendering."""
 
-    __slots__ = ("began", "most", "steps", "values", "work")
+    steps = 0
+    printed = 0
+    """Characters of lists and dictionaries that were printed."""
+    most = MOST
+    work = WORK
+    began = -1.0
 
     def __init__(self, values: Any) -> None:
         self.values = values
-        self.steps = 0
-        self.most = MOST
-        self.work = WORK
-        self.began = -1.0
 
     def step(self) -> None:
         self.steps += 1
         if self.steps & 15 == 0:
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         if self.steps > STEPS:
             raise LimitReached(f"more than {STEPS:,} steps")
         now = thread_time()
@@ -113,14 +114,20 @@ def _budget() -> _Budget:
     return budget
 
 
-@contextmanager
-def limited(values: Any) -> Iterator[None]:
+class limited:
     """A budget for one rendering, of these values."""
-    before, _NOW.budget = _NOW.budget, _Budget(values)
-    try:
-        yield
-    finally:
-        _NOW.budget = before
+
+    __slots__ = ("before", "values")
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __enter__(self) -> None:
+        self.before = _NOW.budget
+        _NOW.budget = _Budget(self.values)
+
+    def __exit__(self, *error: object) -> None:
+        _NOW.budget = self.before
 
 
 def size_of(value: Any, most: int) -> int:
@@ -135,10 +142,11 @@ def size_of(value: Any, most: int) -> int:
         if isinstance(here, Namespace):
             here = here._Namespace__attrs
         size += ELEMENT * len(here)
+        items: Iterable[Any] = here
         if isinstance(here, dict):
             size += sum(str.__len__(key) for key in here if isinstance(key, str))
-            here = here.values()
-        for item in here:
+            items = here.values()
+        for item in items:
             if isinstance(item, str):
                 size += str.__len__(item)
             elif isinstance(item, _HOLDERS):
@@ -147,6 +155,7 @@ def size_of(value: Any, most: int) -> int:
 
 
 _HOLDERS = (list, tuple, dict, set, frozenset, Namespace)
+_SIZED = (str, bytes, *_HOLDERS)
 
 
 def _depth(value: Any) -> int:
@@ -162,9 +171,25 @@ def _depth(value: Any) -> int:
 class LimitedGenerator(CodeGenerator):
     """Python code that counts its steps and the values that it makes."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._once: list[list[nodes.Node]] = []
+
     def blockvisit(self, nodes: Iterable[nodes.Node], frame: Frame) -> None:
-        self.writeline("environment.step()")
+        if not any(nodes is one for one in self._once):
+            self.writeline("environment.step()")
         super().blockvisit(nodes, frame)
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
+        self._once.append(node.body)
+        super().visit_Template(node, frame)
+
+    def visit_If(self, node: nodes.If, frame: Frame) -> None:
+        # What is done once where it stands needs no count of its own.
+        before = len(self._once)
+        self._once += [node.body, node.else_, *(one.body for one in node.elif_)]
+        super().visit_If(node, frame)
+        del self._once[before:]
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
         self.write("environment.joined((")
@@ -172,6 +197,14 @@ class LimitedGenerator(CodeGenerator):
             self.visit(arg, frame)
             self.write(", ")
         self.write("))")
+
+    @optimizeconst
+    def visit_Add(self, node: nodes.Add, frame: Frame) -> None:
+        self.write("environment.added(")
+        self.visit(node.left, frame)
+        self.write(", ")
+        self.visit(node.right, frame)
+        self.write(")")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
         if not isinstance(node.arg, nodes.Slice):
@@ -213,14 +246,14 @@ class Limited(SandboxedEnvironment):
     """A sandbox whose templates are rendered within ``limited``."""
 
     code_generator_class = LimitedGenerator
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.globals["range"] = _range
         self.globals["lipsum"] = _lipsum
-        self.filters["join"] = _join
         self.limit_filters()
+        self.filters["join"] = _join
 
     def limit_filters(self) -> None:
         """Every filter that there is now, and every test that compares, counts what it does."""
@@ -236,11 +269,11 @@ class Limited(SandboxedEnvironment):
     # What compiled templates call.
 
     def step(self) -> None:
-        """One block more."""
-        budget = _budget()
-        budget.steps += 1
-        if budget.steps & 15 == 0:
-            budget._look()
+        """One turn of a loop, or one macro, more."""
+        budget = _NOW.budget or _budget()
+        budget.steps = steps = budget.steps + 1
+        if not steps & 15:
+            budget.look()
 
     def made(self, value: Any) -> Any:
         """A value that the template has just made."""
@@ -257,8 +290,14 @@ class Limited(SandboxedEnvironment):
 
     def shown(self, value: Any) -> str:
         """The text that is printed of a value."""
-        text = value if isinstance(value, str) and not isinstance(value, Markup) else str(value)
-        _budget().take(type_len(text))
+        if type(value) is str or (isinstance(value, str) and not isinstance(value, Markup)):
+            return value  # counted when it was made
+        text = str(value)
+        budget = _budget()
+        budget.printed += str.__len__(text)
+        budget.take(str.__len__(text))
+        if budget.printed > budget.most:
+            budget.take(budget.printed)
         return text
 
     def escaped(self, value: Any) -> str:
@@ -277,8 +316,16 @@ class Limited(SandboxedEnvironment):
         budget = _budget()
         _OPERATORS[operator](budget, left, right)
         result = super().call_binop(context, operator, left, right)
-        if operator != "**":
+        if isinstance(result, _SIZED):
             budget.take(size_of(result, budget.most))
+        return result
+
+    def added(self, left: Any, right: Any) -> Any:
+        """``a + b``, which is no more than both together."""
+        result = left + right
+        if isinstance(result, _SIZED):
+            budget = _budget()
+            budget.take(str.__len__(result) if isinstance(result, str) else size_of(result, budget.most))
         return result
 
     def wrap_str_format(self, value: Any) -> Any:
@@ -299,13 +346,13 @@ class Limited(SandboxedEnvironment):
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         budget = _budget()
         budget.step()
-        owner = getattr(__obj, "__self__", None)
-        if owner is not None and (grows := _METHODS.get(getattr(__obj, "__name__", ""))):
+        grows = _METHODS.get(getattr(__obj, "__name__", ""))
+        if grows is not None and (owner := getattr(__obj, "__self__", None)) is not None:
             # The compiler hands the variables of loops and blocks along, the template does not.
             given = {name: value for name, value in kwargs.items() if name not in ("_loop_vars", "_block_vars")}
             args = _asked(grows, budget, owner, args, given) or args
         result = super().call(__context, __obj, *args, **kwargs)
-        if isinstance(result, (str, bytes, *_HOLDERS)) and not isinstance(__obj, Macro):
+        if isinstance(result, _SIZED) and not isinstance(__obj, Macro):
             budget.take(size_of(result, budget.most))
         return result
 
@@ -327,14 +374,11 @@ def compiling(source: Any) -> Iterator[None]:
 
 def within(parts: Iterable[str]) -> list[str]:
     """The parts of a text, which together are not too long."""
+    found = list(parts)
+    length = sum(map(str.__len__, found))
     budget = _budget()
-    found: list[str] = []
-    length = 0
-    for part in parts:
-        length += str.__len__(part)
-        if length > budget.most:
-            budget.take(length)
-        found.append(part)
+    if length > budget.most:
+        budget.take(length)
     return found
 
 
@@ -401,12 +445,7 @@ def _percent(budget: _Budget, text: Any, values: Any) -> None:
     budget.take(size + given * (sum(1 for name, *_ in found if name) or 1))
 
 
-def _nothing(budget: _Budget, left: Any, right: Any) -> None:
-    """The result is no more than both together."""
-
-
 _OPERATORS: dict[str, Callable[[_Budget, Any, Any], None]] = {
-    "+": _nothing,
     "*": _times,
     "**": _power,
     "%": _percent,
@@ -438,7 +477,7 @@ def joining(sep: Any, items: Iterable[Any]) -> list[Any]:
 
 def _joining(budget: _Budget, sep: Any, items: Any = ()) -> tuple[list[Any]]:
     found = list(items)
-    sizes = (len(i) if isinstance(i, bytes) else size_of(i, budget.most) for i in found)
+    sizes = [str.__len__(item) if isinstance(item, str) else size_of(item, budget.most) for item in found]
     budget.take(sum(sizes) + len(found) * (str.__len__(sep) if isinstance(sep, str) else len(sep)))
     return (found,)
 
@@ -557,7 +596,7 @@ def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if made is not None:
                 args = (*args[:first], *made, *more)
         result = function(*args, **kwargs)
-        if not passing and isinstance(result, (str, *_HOLDERS)):
+        if not passing and isinstance(result, _SIZED):
             budget.take(size_of(result, budget.most))
         return result
 
@@ -575,7 +614,9 @@ def _counted_test(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pass_eval_context
 def _join(eval_ctx: Any, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    return do_join(eval_ctx, joining(str(d), value), d, attribute)
+    _budget().step()
+    text: str = do_join(eval_ctx, joining(str(d), value), d, attribute)
+    return text
 
 
 def _range(*args: Any) -> range:

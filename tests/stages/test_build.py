@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.conftest import ROWS
 from tunesmith.errors import DataError, RecipeError
@@ -82,3 +85,38 @@ def test_a_damaged_line_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(DataError, match=r"x\.jsonl:2: this line is not JSON"):
         list(rows.read_lines(tmp_path / "x.jsonl"))
+
+
+def test_every_row_that_is_not_used_stands_on_the_screen(tmp_path: Path) -> None:
+    """Broken, refused by cleaning, repeated, not drawn; and turns that are cut from rows that are used."""
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    more = [{"role": "user", "content": "c"}]
+    long = [{"role": "user", "content": "d"}, {"role": "assistant", "content": "word " * 20}]
+    rows_of_file = [talk, [*talk, *more], [*more, {"role": "assistant", "content": "e"}, *more], more, long]
+    text = "".join(json.dumps({"messages": messages}) + "\n" for messages in rows_of_file) + "{\n"
+    (tmp_path / "chats.jsonl").write_text(text)
+    console = Console(file=io.StringIO(), width=200)
+    stage = Build.model_validate(
+        {
+            "kind": "build",
+            "tasks": [str(tmp_path / "chats.jsonl")],
+            "text": [],
+            "held_out": None,
+            "clean": {"length": {"answer_most": 5}},
+        }
+    )
+    (tmp_path / "out").mkdir()
+    stage.run(Job("build", tmp_path / "out", 1, console=console))
+    assert isinstance(console.file, io.StringIO)
+    said = " ".join(console.file.getvalue().split())
+    for line in (
+        "1 row set aside: has no answer of an assistant",
+        "1 row set aside: is not JSON",
+        "1 row set aside: length: the answer is too long",
+        "1 row set aside: is an earlier row again",
+        "2 rows changed: cut:turns after the last answer",
+    ):
+        assert line in said
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())["instruction"]
+    told = sum(int(n) for n in re.findall(r"(\d+) rows? set aside", said))
+    assert told == sum(count for step in ledger["steps"] for count in step["aside"].values())

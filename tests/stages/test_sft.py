@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from tunesmith import recipe
 from tunesmith.chat import ChatFormat
-from tunesmith.errors import TemplateRefused
+from tunesmith.errors import DataError, TemplateRefused
 from tunesmith.models.load import load_model, save_model
 from tunesmith.stages import run as runner
 from tunesmith.stages.sft import Mixture
@@ -141,3 +141,39 @@ def test_a_base_without_a_chat_template(tmp_path: Path, tasks: Path, tok: PreTra
     assert words.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False).startswith("<|im_start|>user")
     assert words.convert_tokens_to_ids("<|im_end|>") == model.generation_config.eos_token_id
     assert model.get_input_embeddings().weight[-2:].abs().sum() > 0
+
+
+def test_every_row_that_is_left_out_stands_on_the_screen(tmp_path: Path, tok: PreTrainedTokenizerFast) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    fmt = ChatFormat.named("chatml", tok)
+    talks = [
+        Conversation((Message("user", "hello " * n), Message("assistant", "yes")), id=f"r{n}", task="t.en")
+        for n in (1, 2, 90, 120)
+    ]
+    out = tmp_path / "run" / "tune"
+    out.mkdir(parents=True)
+    _, aside = conversation_stores(Job(id="tune", out=out, seed=1, console=console), fmt, talks, 64)
+    longest = len(fmt.encode(talks[-1]).ids)
+    said = f"2 of 4 rows left out: longer than row_length = 64 tokens, the longest {longest}. Raise train.row_length"
+    assert isinstance(console.file, io.StringIO)
+    assert aside == 2 and said in console.file.getvalue()
+    conversation_stores(Job(id="tune", out=out, seed=1, console=console), fmt, talks, 64)  # encoded before
+    assert console.file.getvalue().count(said) == 2
+
+
+def test_a_row_that_no_template_takes_is_no_long_row(tmp_path: Path, tok: PreTrainedTokenizerFast) -> None:
+    """Its reason may speak of tokens as well."""
+    tok.chat_template = (
+        "{% for m in messages %}{% if 'x' in m.content %}{{ raise_exception('no tokens for x') }}{% endif %}"
+        "{{ m.content + eos_token }}{% endfor %}"
+    )
+    out = tmp_path / "run" / "tune"
+    out.mkdir(parents=True)
+    talk = Conversation((Message("user", "x"), Message("assistant", "yes")), id="r", task="t.en")
+    with pytest.raises(DataError, match="no tokens for x"):
+        conversation_stores(
+            Job(id="tune", out=out, seed=1, console=Console(file=io.StringIO())),
+            ChatFormat.from_tokenizer(tok),
+            [talk],
+            64,
+        )

@@ -117,9 +117,12 @@ class TracingEnvironment(Limited, ImmutableSandboxedEnvironment):
             return self.getattr(obj, argument)
         return super().getitem(obj, argument)
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+    def added(self, left: Any, right: Any) -> Any:
         if isinstance(left, Markup) and isinstance(right, Traced):
             left = Safe.of(Traced.make(left, (), right.trace), right.trace)
+        return super().added(left, right)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         result = super().call_binop(context, operator, left, right)
         return kept(result, (left, right), mixed=True) if operator == "%" else result
 

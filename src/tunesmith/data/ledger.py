@@ -47,6 +47,13 @@ class Ledger:
     def __getitem__(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
 
+    def unused(self) -> dict[str, int]:
+        """How many rows are not used for each reason, in the order of the steps."""
+        found: dict[str, int] = {}
+        for reason, count in ((reason, count) for step in self.steps for reason, count in step.aside.items() if count):
+            found[reason] = found.get(reason, 0) + count
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for the report."""
         return {

@@ -14,6 +14,7 @@ that asks for too much is ``Unbounded``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -176,7 +177,7 @@ def rendered(template: JinjaTemplate, values: Mapping[str, object]) -> str:
     """The text that a template gives; every way to fail is ``Unrenderable``, with the reason."""
     try:
         with limited(values):
-            return template.render(values)
+            return template.environment.concat(template.root_render_func(template.new_context(dict(values))))
     except UndefinedError as error:
         raise Unrenderable(f"the row lacks a field of the template: {error.message}") from None
     except SecurityError as error:
@@ -187,8 +188,19 @@ def rendered(template: JinjaTemplate, values: Mapping[str, object]) -> str:
         raise Unrenderable(f"the template fails: {type(error).__name__}: {error}") from None
 
 
+@lru_cache(maxsize=65536)
+def _field(source: str) -> str:
+    """The one field that a template is, as most targets are, for which Jinja need not be asked; or nothing."""
+    found = _ONE_FIELD.fullmatch(source.strip())
+    return found[1] if found else ""
+
+
+_ONE_FIELD = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+
+
 def _text(source: str, values: Mapping[str, object], role: str) -> str:
-    text = rendered(compiled(source), values).strip()
+    value = values.get(_field(source))
+    text = value.strip() if type(value) is str else rendered(compiled(source), values).strip()
     if not text:
         raise Unrenderable(f"the template gives an empty {role} message")
     return text

@@ -27,6 +27,7 @@ from tunesmith.data.examples import placed, read
 from tunesmith.data.files import Piece, pieces
 from tunesmith.data.ledger import by_reason
 from tunesmith.data.reader import READERS, Record
+from tunesmith.data.readers.shape import CUT
 from tunesmith.data.split import HeldOut, prompt_digest
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unbounded, Unrenderable, render, wordings
@@ -184,6 +185,7 @@ class _Work:
             row, reason = self.cleaner.clean(found)
             self.reasons.append(reason)
             self._told(row, reason)
+            self.cleaner.changed.update(tag for tag in found.tags if tag == CUT)
             data_set = self._data_set(row.task)
             prompt = prompt_digest(row, self.orders.format)
             self.box.add(row, prompt, data_set, reason=_counted(reason), rendered=rendered)

@@ -139,7 +139,6 @@ class Build(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data import datacard
-        from tunesmith.data.ledger import by_reason
 
         tasks = load_tasks_of(self.tasks)
         held_out = self.wish()
@@ -150,12 +149,16 @@ class Build(Stage):
             rows.write_lines(job.out / "cloze.jsonl", map(asdict, clozes()))
         job.step(f"{counted(len(tasks), 'task')}, {counted(texts, 'text')}")
         ledgers: dict[str, Any] = {}
+        said: set[str] = set()
         for format in self.formats:
             summary = self.build(job, tasks, held_out, format)
             ledgers[format] = summary.ledger.to_json()
-            if format == self.formats[0]:
-                for reason, count in by_reason(summary.ledger.set_aside).items():
-                    job.step(f"[yellow]{counted(count, 'row')} set aside: {escape(reason)}[/]")
+            lines = [f"{counted(n, 'row')} set aside: {reason}" for reason, n in summary.ledger.unused().items()]
+            lines += [f"{counted(n, 'row')} changed: {what}" for what, n in summary.changed.items()]
+            for line in lines:
+                if line not in said:  # by another format
+                    job.step(f"[yellow]{escape(line)}[/]")
+            said.update(lines)
             held = ", ".join(f"{level} {n:,}" for level, n in summary.counts.items() if level not in ("train", "seen"))
             datacard.write(job.out, format)
             job.step(f"{format}: {summary.counts['train']:,} rows to train on; held out: {held}")

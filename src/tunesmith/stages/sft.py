@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from rich.markup import escape
 
-from tunesmith.errors import TrainError
+from tunesmith.errors import TrainError, counted
 from tunesmith.settings import MOST_ROWS, Settings
 from tunesmith.stages import rows, training
 from tunesmith.stages.stage import KINDS, From, Job, Stage
@@ -141,7 +141,11 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
         raise TrainError("rehearsal: an encoder-decoder learns from pairs; plain text has no question. Set it to 0.")
     fmt, tokenizer, new_ids = training.chat_format(job, base, stage.chat)
     clusters = {c.task: c.cluster for c in conversations}
-    stores, aside = training.conversation_stores(job, fmt, stage.mixture.used(conversations), stage.train.row_length)
+    used = stage.mixture.used(conversations)
+    if len(used) < len(conversations):
+        left = counted(len(conversations) - len(used), "row")
+        job.step(f"[yellow]{left} left out: more than mixture.most = {stage.mixture.most} of their task[/]")
+    stores, aside = training.conversation_stores(job, fmt, used, stage.train.row_length)
     counts = {task: len(store) for task, store in stores.items()}
     wanted = stage.mixture.of(counts, clusters)
     if stage.rehearsal:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import DataError, TemplateRefused
+from rich.markup import escape
+
+from tunesmith.errors import DataError, TemplateRefused, counted
 from tunesmith.plan import TokenStore
 from tunesmith.stages.rows import write_json
 from tunesmith.stages.stage import Job
@@ -86,7 +89,7 @@ def conversation_stores(
     for conversation in conversations:
         by_task.setdefault(conversation.task, []).append(conversation)
     cache = job.out.parent / CACHE
-    stores, aside, used, fresh = {}, 0, [], 0
+    stores, aside, most, used, fresh = {}, 0, 0, [], 0
     format = fmt.fingerprint()
     for task, group in sorted(by_task.items()):
         name = f"{task}-{_key(format, row_length, group)}"
@@ -95,7 +98,7 @@ def conversation_stores(
         if _encoded(cache, name) is None:
             fresh += len(group)
             encoded = fmt.encode_many(group, max_length=row_length)
-            wrong = [row for row in encoded.set_aside if "tokens" not in row.reason]
+            wrong = [row for row in encoded.set_aside if not _TOO_LONG.match(row.reason)]
             if wrong:
                 raise DataError(
                     f"{len(wrong)} rows of {task} cannot be encoded. The first: {wrong[0].row}: {wrong[0].reason}"
@@ -103,14 +106,22 @@ def conversation_stores(
             if len(encoded):
                 shutil.rmtree(cache / name, ignore_errors=True)
                 TokenStore.write(cache / name, encoded, [conversation.id for conversation in group])
-            counts = {"rows": len(encoded), "too_long": len(encoded.set_aside)}
+            longest = max((int(row.reason.split()[0]) for row in encoded.set_aside), default=0)
+            counts = {"rows": len(encoded), "too_long": len(encoded.set_aside), "longest": longest}
             write_json(about, {**counts, "files": written(cache / name)})
         counts = json.loads(about.read_text(encoding="utf-8"))
         aside += counts["too_long"]
+        most = max(most, counts.get("longest", 0))
         if counts["rows"]:
             stores[task] = TokenStore.open(cache / name)
     if fresh < sum(map(len, by_task.values())):
         job.step(f"{fresh:,} rows encoded, the others were before")
+    if aside:
+        every = counted(sum(map(len, by_task.values())), "row")
+        job.step(
+            f"[yellow]{aside:,} of {every} left out: longer than row_length = {row_length} tokens, the longest "
+            f"{most:,}. Raise train.row_length to use them[/]"
+        )
     write_json(job.out / USED, used)
     _forget(cache, job.out.parent)
     return stores, aside
@@ -125,6 +136,8 @@ def _encoded(cache: Path, name: str) -> Mapping[str, Any] | None:
         return None
 
 
+_TOO_LONG = re.compile(r"(\d+) tokens, more than")
+"""How the reason of a row begins that is set aside for its length."""
 CACHE = ".tokens"
 """Beside the stages: what they have encoded."""
 USED = "tokens.json"
@@ -198,6 +211,9 @@ def fit(
         job.calls.make({**call, "sources": folders, "settings": settings.model_dump(mode="json")})
     result = train(**call, sources=sources, settings=settings)
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
+    for name, count in result.left_out.items():
+        if count:
+            job.step(f"[yellow]{counted(count, 'document')} of {escape(name)} left out: nothing in them is learned[/]")
     speed, padding = f"{result.tokens_per_second:,.0f} tokens/s", f"{100 * result.padding:.1f} % of the work on padding"
     job.step(f"loss {result.loss:.3f}, {speed}, {padding}")
     return {

@@ -71,6 +71,8 @@ def build(
             progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     typer.echo(summary.ledger.table())
+    for what, changed in summary.changed.items():
+        typer.echo(f"  {changed:>8}  changed: {what}")
     total = sum(summary.seconds.values())
     spent = sorted(summary.seconds.items(), key=lambda item: -item[1])
     typer.echo("time: " + ", ".join(f"{name} {s / total:.0%}" for name, s in spent if s / total >= 0.01))

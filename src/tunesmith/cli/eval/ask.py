@@ -64,6 +64,7 @@ def ask(
     """
     from tunesmith.ask.cache import Cache
     from tunesmith.cli.respondents import check_apart, is_server, name_of, opened
+    from tunesmith.data.ledger import by_reason
     from tunesmith.evals.evaluation import Model, evaluate
     from tunesmith.evals.suite import Suite
     from tunesmith.stages.build import load_tasks_of
@@ -108,8 +109,8 @@ def ask(
             progress.update(bars[what], completed=done, total=of)
 
         found = evaluate(orders, questions, each(), out, tell)
-    if found.set_aside:
-        console.print(f"[dim]{len(found.set_aside):,} rows set aside, {found.set_aside[0].reason} for one[/]")
+    for reason, count in by_reason(found.set_aside).items():
+        console.print(f"[dim]{counted(count, 'row')} set aside: {escape(reason)}[/]")
     for line in filter(None, used):
         console.print(f"[dim]{escape(line)}[/]", highlight=False)
     for line in _failed(found.failures):

@@ -17,8 +17,7 @@ from tunesmith.data.reader import Found, Sign, Unusable, row_reader
 from tunesmith.data.readers.shape import (
     ROLES,
     call_of,
-    chat,
-    digest_of,
+    conversation,
     fetch,
     items,
     maybe,
@@ -29,7 +28,7 @@ from tunesmith.data.readers.shape import (
 )
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
-from tunesmith.types import Conversation, Message
+from tunesmith.types import Message
 
 _KEYS = ("messages", "conversation", "conversations")
 _MARKS = ("weight", "loss_weight", "learn", "train", "training")
@@ -55,9 +54,7 @@ SIGN = Sign(
 @row_reader("messages", sign=SIGN)
 def read_messages(row: Any, task: Task) -> Iterator[Found]:
     turns = items(row, messages_key(row) or "messages")
-    messages = chat(messages_of(turns))
-    able = tools(row)
-    yield Conversation(messages, id=digest_of(messages, able), tools=able)
+    yield conversation(messages_of(turns), tools(row))
 
 
 def messages_of(turns: Any) -> tuple[Message, ...]:

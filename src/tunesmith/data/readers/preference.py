@@ -21,11 +21,11 @@ from typing import Any
 
 from tunesmith.data.reader import Found, Key, Sign, Unusable, row_reader
 from tunesmith.data.readers.openai import message, messages_key
-from tunesmith.data.readers.shape import chat, digest_of, fetch, items, maybe, need, shown, tools
+from tunesmith.data.readers.shape import chat, conversation, digest_of, fetch, items, maybe, need, shown, tools
 from tunesmith.data.readers.sharegpt import system, turn
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
-from tunesmith.types import Comparison, Conversation, Message
+from tunesmith.types import Comparison, Message
 
 TAKE = ("comparisons", "best")
 _LISTS = ("answers", "responses", "completions", "generations")
@@ -68,8 +68,7 @@ def preference(row: Any, task: Task) -> Iterator[Found]:
     elif len(answers) == 1 and scores[0] <= 0:
         raise Unusable("its only answer was not liked")
     else:
-        messages = chat([*prompt, *answers[best]])
-        yield Conversation(messages, id=digest_of(messages, able), tools=able)
+        yield conversation([*prompt, *answers[best]], able)
 
 
 Judged = tuple[tuple[Message, ...], tuple[tuple[Message, ...], ...], tuple[float, ...]]

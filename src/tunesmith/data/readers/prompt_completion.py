@@ -18,7 +18,7 @@ from tunesmith.data.p3 import origin
 from tunesmith.data.reader import Found, Sign, row_reader
 from tunesmith.data.readers.openai import messages_of
 from tunesmith.data.readers.pairs import SURE, columns_of, pair_of, system_of
-from tunesmith.data.readers.shape import ask, chat, digest_of, items, maybe, need, tools
+from tunesmith.data.readers.shape import ask, conversation, digest_of, items, maybe, need, tools
 from tunesmith.data.task import Task
 from tunesmith.types import Conversation
 
@@ -42,9 +42,7 @@ SIGN = Sign(_fits, "objects with a question and its answer, such as `prompt` and
 @row_reader("prompt_completion", sign=SIGN)
 def prompt_completion(row: Any, task: Task) -> Iterator[Found]:
     if _talks(row):
-        messages = chat(messages_of([*items(row, "prompt"), *items(row, "completion")]))
-        able = tools(row)
-        yield Conversation(messages, id=digest_of(messages, able), tools=able)
+        yield conversation(messages_of([*items(row, "prompt"), *items(row, "completion")]), tools(row))
         return
     pair = (columns_of(row) if isinstance(row, Mapping) else None) or SURE[0]
     answer = need(row, pair[1])

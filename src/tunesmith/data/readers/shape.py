@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from tunesmith.data.reader import Unusable
-from tunesmith.types import Message
+from tunesmith.types import Conversation, Message
 
 ROLES = {
     "user": "user",
@@ -135,6 +135,17 @@ def list_of(row: Any, key: str) -> Sequence[Any]:
     if not isinstance(value, list):
         raise Unusable(f"`{key}` is {shown(value)}, wanted a list")
     return value
+
+
+CUT = "cut:turns after the last answer"
+"""The tag of a conversation that does not end with an answer in its file."""
+
+
+def conversation(messages: Sequence[Message], tools: tuple[Mapping[str, Any], ...] = ()) -> Conversation:
+    """A conversation that can be learned from. It has a tag where turns after the last answer are cut."""
+    kept = chat(messages)
+    tags = (CUT,) if len(kept) < len(messages) else ()
+    return Conversation(kept, id=digest_of(kept, tools), tools=tools, tags=tags)
 
 
 def chat(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunesmith.data.reader import Found, Sign, Unusable, row_reader
-from tunesmith.data.readers.shape import ROLES, call_of, chat, digest_of, items, maybe, need, parsed, shown, tools
+from tunesmith.data.readers.shape import ROLES, call_of, conversation, items, maybe, need, parsed, shown, tools
 from tunesmith.data.task import Task
 from tunesmith.errors import nearest
-from tunesmith.types import Conversation, Message
+from tunesmith.types import Message
 
 
 def _fits(row: Any) -> bool:
@@ -29,9 +29,7 @@ SIGN = Sign(
 
 @row_reader("sharegpt", sign=SIGN)
 def sharegpt(row: Any, task: Task) -> Iterator[Found]:
-    messages = chat([*system(row), *(turn(item) for item in items(row, "conversations"))])
-    able = tools(row)
-    yield Conversation(messages, id=digest_of(messages, able), tools=able)
+    yield conversation([*system(row), *(turn(item) for item in items(row, "conversations"))], tools(row))
 
 
 def system(row: Any) -> list[Message]:
