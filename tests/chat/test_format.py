@@ -625,3 +625,13 @@ def test_fingerprint_follows_what_matters(tok: PreTrainedTokenizerFast) -> None:
 
 def test_environment() -> None:
     assert metadata.version("jinja2") >= "3.1.6"
+
+
+def test_a_template_that_hangs_with_tools_only_is_refused_at_load(tok: PreTrainedTokenizerFast) -> None:
+    """Before transformers, which has no limits, is asked to render it."""
+    tok.chat_template = (
+        "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}"
+        "{% if tools %}{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}"
+    )
+    with pytest.raises(TemplateRefused, match="asks for more than 1,000,000 steps"):
+        ChatFormat.from_tokenizer(tok)

@@ -72,11 +72,18 @@ def check(fmt: ChatFormat) -> None:
     """Refuse a format that gives other texts or ids than ``transformers`` gives for the same template."""
     for probe in probes():
         messages = as_parts(probe.messages) if fmt.parts_only else probe.messages
+        # Ours comes first: it has limits, and what has passed them can be given to a renderer that has none.
+        try:
+            text = plain(fmt.template.render(messages, probe.tools, prompt=probe.prompt))
+        except TemplateRefused:
+            raise
+        except ChatError as error:
+            text = str(error)
         try:
             want = _reference(fmt, messages, probe, tokenize=False)
         except Exception:  # not every template takes every message, and each fails in its own way
             continue
-        _compare(fmt, probe, _text(fmt, messages, probe), want)
+        _compare(fmt, probe, text, want)
         if not probe.prompt:
             continue
         try:
@@ -103,10 +110,6 @@ def _reference(fmt: ChatFormat, messages: list[dict[str, Any]], probe: Probe, *,
         return_dict=False,
         **fmt.variables,
     )
-
-
-def _text(fmt: ChatFormat, messages: list[dict[str, Any]], probe: Probe) -> str:
-    return plain(fmt.template.render(messages, probe.tools, prompt=probe.prompt))
 
 
 def _compare(fmt: ChatFormat, probe: Probe, got: Any, want: Any) -> None:
