@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import thread_time
+from types import BuiltinMethodType, MethodType
 from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes, pass_eval_context
@@ -155,6 +156,7 @@ def size_of(value: Any, most: int) -> int:
 
 
 _HOLDERS = (list, tuple, dict, set, frozenset, Namespace)
+_BOUND = (MethodType, BuiltinMethodType)
 _SIZED = (str, bytes, *_HOLDERS)
 
 
@@ -329,7 +331,7 @@ class Limited(SandboxedEnvironment):
         return result
 
     def wrap_str_format(self, value: Any) -> Any:
-        if super().wrap_str_format(value) is None:
+        if type(value) not in _BOUND or super().wrap_str_format(value) is None:
             return None
         text = value.__self__
         formatter: Any = _Escaping(self, escape=text.escape) if isinstance(text, Markup) else _Formatter(self)

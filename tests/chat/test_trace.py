@@ -214,6 +214,7 @@ def compare_with_plain(times: int) -> None:
             continue
         try:
             got = ChatTemplate(source, {}).render(messages)
+            ChatTemplate(source, {}).confirm(got, messages)
         except TemplateRefused as refused:  # never silently: the difference was seen
             assert "safe" in source or "|e)" in source, (source, messages, refused)
             continue

@@ -210,20 +210,8 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> Any:
-    text = json.dumps(
-        _bare(value), ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
     return kept(text, (value,), mixed=False)
-
-
-def _bare(value: Any) -> Any:
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {_bare(k): _bare(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_bare(v) for v in value]
-    return value
 
 
 def _raise_exception(message: str) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Literal
 
@@ -79,6 +79,8 @@ class _Turn:
 
     text: Traced
     region: Region
+    confirmed: bool = False
+    """Its parts have been compared with plain renderings."""
 
 
 class ChatFormat:
@@ -376,6 +378,7 @@ class ChatFormat:
             if layouts[0].fits(messages):
                 return layouts[0]
         text = self.template.render(messages, tools, prompt=True)
+        self.template.confirm(text, messages, tools, prompt=True)
         layout = make_layout(text, (), self.words, key is not None and text.trace.replayable)
         if layout.replayable and len(known) < _SHAPES:
             known.append((layout,))
@@ -387,6 +390,7 @@ class ChatFormat:
         The trace holds every question that was asked on the way, in whichever rendering.
         """
         learned = _learned_turns(messages, learn)
+        tools = list(tools)
         if not learned:
             raise ChatError(f"No message is to be learned (learn={learn!r}): mark one, or use prompt().")
         asked = Trace()
@@ -394,10 +398,14 @@ class ChatFormat:
         whole = turns[-1].text
         if learned[-1] != len(messages) - 1:
             whole = self.template.render(messages, tools, trace=asked)
+            self.template.confirm(whole, messages, tools)
         samples: list[_Sample] = []
         regions: list[Region] = []
-        for turn in turns:
-            if not _same_until(whole, turn.text, turn.region.end):
+        for i, turn in zip(learned, turns, strict=True):
+            alone = not _same_until(whole, turn.text, turn.region.end)
+            if (alone or turn.text is whole) and not turn.confirmed:
+                self.template.confirm(turn.text, messages[: i + 1], tools)
+            if alone:
                 samples.append(_Sample(turn.text, (turn.region,)))
             elif turn.region.stop is not None and str.__len__(whole) > turn.region.end:
                 regions.append(self._stop_in(whole, turn.region))
@@ -427,7 +435,7 @@ class ChatFormat:
         else:
             moved = self._system_at_the_end(messages, i, tools, text, asked)
             if moved is not None:
-                return self._ended(messages, i, tools, *moved, asked)
+                return replace(self._ended(messages, i, tools, *moved, asked), confirmed=True)
             prompt = self.template.render(messages[:i], tools, prompt=True)
             given, full = plain(prompt), plain(text)
             at = len(_common(given, full))
@@ -458,6 +466,8 @@ class ChatFormat:
         if not plain(text).endswith(plain(answer)):
             return None
         prompt = self.template.render(messages[:i], tools, prompt=True, trace=asked)
+        self.template.confirm(prompt, messages[:i], tools, prompt=True)
+        self.template.confirm(answered, messages[1 : i + 1], tools, first=1)
         return prompt + answer, str.__len__(prompt)
 
     def _ended(

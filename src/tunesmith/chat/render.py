@@ -1,8 +1,8 @@
 """One conversation through one chat template, with every character's supplier known.
 
 Variables, filters and aliases are those that ``transformers`` gives to templates, so that a rendering
-is the same text, character by character. Each conversation is rendered a second time with plain strings, and one that
-comes out differently is refused: whatever tracing does wrong, no model is trained on it.
+is the same text, character by character. ``confirm`` renders a second time, with plain strings, and refuses a
+conversation that comes out differently: whatever tracing does wrong, no model is trained on it.
 """
 
 from __future__ import annotations
@@ -49,11 +49,23 @@ class ChatTemplate:
         ``first`` is the number in its conversation of the first of the messages.
         """
         trace = trace or Trace()
+        return concat(self._pieces(messages, tools, prompt, variables, first, trace.once), trace)
+
+    def confirm(
+        self,
+        text: Traced,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        prompt: bool = False,
+        first: int = 0,
+    ) -> None:
+        """Refuse a rendering that is not what plain strings give."""
         for _ in range(2):  # a second try, because a template may write the time
-            text = concat(self._pieces(messages, tools, prompt, variables, first, trace.wrap), trace)
-            untraced = "".join(self._pieces(messages, tools, prompt, variables, first, lambda value, path: value))
+            untraced = "".join(self._pieces(messages, tools, prompt, {}, first, lambda value, path: value))
             if plain(text) == untraced:
-                return text
+                return
+            text = self.render(messages, tools, prompt=prompt, first=first)
         at = next((i for i, (a, b) in enumerate(zip(plain(text), untraced, strict=False)) if a != b), 0)
         raise TemplateRefused(
             f"The chat template renders this conversation as ...{untraced[max(0, at - 20) : at + 40]!r}, but as "
@@ -76,7 +88,7 @@ class ChatTemplate:
                 **self.variables,
                 **variables,
                 "messages": [_message(message, i, wrap) for i, message in enumerate(messages, first)],
-                "tools": wrap(list(tools), ("tools",)) if tools else None,
+                "tools": wrap(tools if isinstance(tools, list) else list(tools), ("tools",)) if tools else None,
                 "documents": None,
                 "add_generation_prompt": prompt,
             }

@@ -88,12 +88,22 @@ class Trace:
     def __init__(self) -> None:
         self.guards: dict[Guard, None] = {}
         self.replayable = True
+        self._wrapped: dict[tuple[int, Path], tuple[Any, Any]] = {}
+
+    def once(self, value: Any, path: Path) -> Any:
+        """As ``wrap``, and the same for the same lists and dictionaries: one conversation is rendered several times."""
+        if isinstance(value, str):
+            return self.wrap(value, path)
+        key = (id(value), path)
+        if key not in self._wrapped:
+            self._wrapped[key] = (value, self.wrap(value, path))  # with the value, so that its id stays its own
+        return self._wrapped[key][1]
 
     def wrap(self, value: Any, path: Path) -> Any:
         """Every string in ``value``, dictionary keys too, as a ``Traced`` that knows its path."""
         if isinstance(value, str):
             return Traced.content(str.__str__(value), Origin(path), self)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 (the first is quick)
             self.replayable = False
             return {self.wrap(k, (*path, k, "key")): self.wrap(v, (*path, k)) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
@@ -501,15 +511,21 @@ def strings(items: Iterable[Any]) -> list[str]:
     return found
 
 
+_SIMPLE = frozenset({str, int, float, bool, type(None), bytes})
+
+
 def trace_in(value: Any) -> Trace | None:
     """The trace of the first traced string anywhere inside ``value``."""
     if isinstance(value, Traced):
         return value.trace
-    if isinstance(value, Namespace):
+    kind = type(value)
+    if kind in _SIMPLE:
+        return None
+    if kind is Namespace:
         value = value._Namespace__attrs
-    if isinstance(value, Mapping):
+    if kind is not list and kind is not tuple and isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
-    if isinstance(value, (list, tuple, Set, KeysView, ValuesView)):
+    if isinstance(value, (list, tuple)) or isinstance(value, (Set, KeysView, ValuesView)):  # noqa: SIM101
         for item in value:
             found = trace_in(item)
             if found is not None:
