@@ -201,7 +201,7 @@ class LimitedGenerator(CodeGenerator):
         self.write("))")
 
     @optimizeconst
-    def visit_Add(self, node: nodes.Add, frame: Frame) -> None:
+    def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:
         self.write("environment.added(")
         self.visit(node.left, frame)
         self.write(", ")

@@ -178,6 +178,7 @@ UNARY = (
     "({}|title)", "({}|wordcount)", "({}|urlencode)", "({}|default('q'))", "({}|first)", "({}|reverse)", "({}, 1)",
     "{}.content", "{}.items", "{}.x.y", "{}['spans']", "({}|attr('trace'))", "{}.isdigit()", "({} is string)",
     "({} is mapping)", "({} is iterable)", "({}.spans is defined)", "({} is lower)", "dict(x={})", "namespace(x={}).x",
+    "(({}|safe) + 1)",
     "({} * 2)", "({} * 0)", "({} + 1)", "({} % 3)", "m[{}]", "({} ~ m)", "({}|center(9))", "'{{:>5}}'.format({})",
 )  # fmt: skip
 BINARY = (

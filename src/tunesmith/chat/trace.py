@@ -442,9 +442,13 @@ class Safe(Traced):
         return out
 
     def __add__(self, other: str) -> Traced:
+        if not isinstance(other, str):
+            return NotImplemented
         return Safe.of(concat((str(self), escaped(other)), self.trace), self.trace)
 
     def __radd__(self, other: str) -> Traced:
+        if not isinstance(other, str):
+            return NotImplemented
         return Safe.of(concat((escaped(other), str(self)), self.trace), self.trace)
 
 
