@@ -96,6 +96,12 @@ SIZES = {
     "output of a macro": "{% set x = 'x' * 1000000 %}{% macro f() %}{% for a in range(9999) %}{{ x[a:] }}{% endfor %}"
     "{% endmacro %}{{ f()|length }}",
     "a captured text": "{% set x %}{% for a in range(99999) %}{{ 'x' * 100000 }}{% endfor %}{% endset %}",
+    "lists of a generator": "{{ ('b' * 7900000)|batch(1)|list|length }}",
+    "join of a generator": "{{ ('b' * 7900000)|batch(1)|join|length }}",
+    "tests of every character": "{{ ('b' * 7900000)|reject('string')|list|length }}",
+    "many arguments": "{% macro f() %}{{ varargs|length }}{% endmacro %}{{ f(*('b' * 7900000)) }}",
+    "a slow codec": "{{ ('\u00fc' * 100000).encode('punycode')|length }}",
+    "a namespace in itself": "{% set ns = namespace() %}{% set ns.me = ns %}{{ [ns]|string|length }}",
     "slices": "{% macro f(s) %}{{ f(s[1:]) }}{% endmacro %}{{ f('x' * 4000000) }}",
 }
 COMPILED = {

@@ -19,11 +19,12 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from time import thread_time
 from types import BuiltinMethodType, MethodType
 from typing import Any
 
-from jinja2 import Template, TemplateSyntaxError, nodes, pass_eval_context
+from jinja2 import Template, TemplateSyntaxError, Undefined, nodes, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.filters import do_join
@@ -348,6 +349,8 @@ class Limited(SandboxedEnvironment):
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         budget = _budget()
         budget.step()
+        if len(args) > 1000:
+            budget.take(ELEMENT * len(args))
         grows = _METHODS.get(getattr(__obj, "__name__", ""))
         if grows is not None and (owner := getattr(__obj, "__self__", None)) is not None:
             # The compiler hands the variables of loops and blocks along, the template does not.
@@ -477,8 +480,29 @@ def joining(sep: Any, items: Iterable[Any]) -> list[Any]:
     return list(_joining(_budget(), sep, items)[0])
 
 
+def _gathered(budget: _Budget, items: Any) -> list[Any]:
+    """``list``, that stops when it gets too long."""
+    if isinstance(items, str):
+        budget.take(ELEMENT * str.__len__(items))
+    source, found = iter(items), list[Any]()
+    while some := list(islice(source, 4096)):
+        found += some
+        if ELEMENT * len(found) > budget.most:
+            budget.take(ELEMENT * len(found))
+    return found
+
+
+def _listed(budget: _Budget, items: Any, *more: Any, **settings: Any) -> tuple[list[Any]] | None:
+    return None if isinstance(items, (list, tuple, dict, Undefined)) else (_gathered(budget, items),)
+
+
+def _each(budget: _Budget, items: Any, *more: Any, **settings: Any) -> None:
+    if isinstance(items, str):  # of which every character is an element
+        budget.take(ELEMENT * str.__len__(items))
+
+
 def _joining(budget: _Budget, sep: Any, items: Any = ()) -> tuple[list[Any]]:
-    found = list(items)
+    found = _gathered(budget, items)
     sizes = [str.__len__(item) if isinstance(item, str) else size_of(item, budget.most) for item in found]
     budget.take(sum(sizes) + len(found) * (str.__len__(sep) if isinstance(sep, str) else len(sep)))
     return (found,)
@@ -489,13 +513,22 @@ def _translated(budget: _Budget, text: Any, table: Any = (), *more: Any) -> None
     budget.take(len(text) * max(map(len, values), default=1))
 
 
-def _given(budget: _Budget, owner: Any, *args: Any, **kwargs: Any) -> None:
+def _given(budget: _Budget, owner: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    args = tuple(_gathered(budget, value) if isinstance(value, Iterator) else value for value in args)
     budget.take(size_of((*args, kwargs), budget.most))
+    return args
+
+
+def _coded(budget: _Budget, text: Any, encoding: Any = "utf-8", *more: Any, **settings: Any) -> None:
+    """Some codecs look at each character as often as there are characters."""
+    if "code" in (name := str(settings.get("encoding", encoding)).lower()) or name == "idna":
+        budget.take(len(text) ** 2)
 
 
 _METHODS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("center", "ljust", "rjust", "zfill", "to_bytes"), _wide),
     **dict.fromkeys(("append", "extend", "insert", "update", "setdefault", "add"), _given),
+    **dict.fromkeys(("encode", "decode"), _coded),
     "expandtabs": _tabs,
     "replace": _replace,
     "join": _joining,
@@ -540,9 +573,10 @@ def _round(budget: _Budget, value: Any, precision: Any = 0, *more: Any, **settin
         raise LimitReached("rounding to more than 300 digits")
 
 
-def _filled(budget: _Budget, value: Any, count: Any = 0, *more: Any, **settings: Any) -> None:
+def _filled(budget: _Budget, value: Any, count: Any = 0, *more: Any, **settings: Any) -> tuple[list[Any]] | None:
     count = settings.get("slices", settings.get("linecount", count))
     budget.take(ELEMENT * _number(count))
+    return _listed(budget, value)
 
 
 def _tojson(budget: _Budget, value: Any, *more: Any, **settings: Any) -> None:
@@ -557,7 +591,7 @@ def _tojson(budget: _Budget, value: Any, *more: Any, **settings: Any) -> None:
 
 
 def _sum(budget: _Budget, items: Any, attribute: Any = None, start: Any = 0) -> tuple[Any]:
-    found = list(items)
+    found = _gathered(budget, items)
     if isinstance(start, (list, tuple)):
         budget.take(len(found) * size_of(found, budget.most))
     return (found,)
@@ -573,6 +607,8 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "slice": _filled,
     "tojson": _tojson,
     "sum": _sum,
+    **dict.fromkeys(("list", "sort", "groupby"), _listed),
+    **dict.fromkeys(("map", "select", "reject", "selectattr", "rejectattr", "unique"), _each),
     **dict.fromkeys(("wordwrap", "urlize", "striptags", "pprint", "xmlattr"), _slow),
 }
 _PASSING = frozenset(["attr", "d", "default", "first", "last", "max", "min", "random", "safe"])
