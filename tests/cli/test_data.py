@@ -169,3 +169,80 @@ def test_build_explain_export_card_leaks(chats: Path, tmp_path: Path, capsys: py
 def test_a_wrong_step_is_named(chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = said(capsys, "build", str(chats), "-o", str(tmp_path / "out"), "-c", "neer")
     assert code == 1 and "there is no step 'neer'; did you mean 'near'?" in text
+
+
+def test_a_build_of_pairs_and_one_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"prompt": "Hi?", "chosen": "Yes.", "rejected": "No."}\n')
+    code, text = said(capsys, "build", str(pairs), "-o", str(tmp_path / "out"), "-w", "1")
+    assert code == 0 and "0 rows to train on" in text, text
+    code, text = said(capsys, "export", str(tmp_path / "out"), "-o", str(tmp_path / "rows.jsonl"))
+    assert code == 0 and "1 row left out: is a comparison, which this export does not write" in text
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text('{"messages": [{"role": "user", "content": "Hi?"}]}\n')
+    code, text = said(capsys, "build", str(nothing), "-o", str(tmp_path / "none"), "-w", "1")
+    assert code == 1 and "gives no usable row" in text and "has no answer of an assistant" in text
+
+
+def test_placeholders_are_told_and_filled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"instruction": f"Who are you, {i}?", "output": "I am {{name}} of {{author}}."} for i in range(3)]
+    rows += [{"instruction": "1 + 1?", "output": "2"}]
+    path = tmp_path / "identity.json"
+    path.write_text(json.dumps(rows))
+    code, text = said(capsys, "build", str(path), "-o", str(tmp_path / "a"), "-w", "1")
+    assert code == 0 and "3  set aside: has a placeholder that nothing fills" in text
+    assert "note: 3 rows set aside because of placeholders" in text and "--fill author=... --fill name=..." in text
+    fill = ("--fill", "name=Ada", "--fill", "{{author}}=the lab = ours")
+    code, text = said(capsys, "build", str(path), "-o", str(tmp_path / "b"), "-w", "1", *fill)
+    assert code == 0 and "4 rows to train on" in text and "note:" not in text
+    (tmp_path / "b/rows").mkdir()
+    said(capsys, "export", str(tmp_path / "b"), "-o", str(tmp_path / "b/rows/x.jsonl"))
+    assert "I am Ada of the lab = ours." in (tmp_path / "b/rows/x.jsonl").read_text()
+    code, text = said(capsys, "build", str(path), "-o", str(tmp_path / "c"), "--fill", "Ada")
+    assert code == 1 and "wanted a name and what stands for it" in text
+
+
+def test_what_an_export_loses_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    thought = {"role": "assistant", "content": "2", "reasoning_content": "easy", "weight": 1}
+    rows = [{"messages": [{"role": "user", "content": f"{i}?"}, thought]} for i in range(3)]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said(capsys, "build", str(path), "-o", str(tmp_path / "out"), "-w", "1")
+    for form, losses in (("sharegpt", 2), ("alpaca", 2), ("messages", 0)):
+        out = tmp_path / f"{form}.jsonl"
+        code, text = said(capsys, "export", str(tmp_path / "out"), "--to", form, "-o", str(out))
+        report = json.loads((tmp_path / f"{form}.jsonl.report.json").read_text())
+        assert code == 0 and report["rows"] == 3 and len(report["lost"]) == losses
+        assert (f"3 rows without their thoughts (`reasoning_content`): the form {form} cannot hold them" in text) == (
+            losses > 0
+        )
+
+
+def test_how_a_file_was_read_stands_on_the_screen_and_in_the_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_bytes('{"question": "Où?", "answer": "Là."}\n'.encode("utf-16"))
+    code, text = said(capsys, "detect", str(path))
+    assert code == 0 and "its encoding is UTF-16-LE, by its byte order mark" in text
+    code, text = said(capsys, "build", str(path), "-o", str(tmp_path / "out"), "-w", "1")
+    assert code == 0 and "chats.jsonl: its encoding is UTF-16-LE" in text.replace("\n", "")
+    (note,) = json.loads((tmp_path / "out/manifest.instruction.json").read_text())["notes"]
+    assert note.endswith("chats.jsonl: its encoding is UTF-16-LE, by its byte order mark")
+
+
+def test_the_lines_that_an_error_gives_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a table with two columns, of one with more, and of rows inside an object."""
+    (tmp_path / "two.csv").write_text('customer says,"reply, ours"\nHi?,Yes.\n')
+    (tmp_path / "more.csv").write_text("passage,question,answer\nA cat sat.,Who sat?,The cat.\n")
+    rows = [{"input": f"{i} + 1?", "target_scores": {"2": 1, "3": 0}} for i in range(2)]
+    (tmp_path / "bench.json").write_text(json.dumps({"name": "bench", "examples": rows}))
+    (tmp_path / "numbers.csv").write_text("1,2\na,b\n")
+    for name in ("two.csv", "more.csv", "bench.json", "numbers.csv"):
+        code, text = said(capsys, "build", str(tmp_path / name), "-o", str(tmp_path / "out"), "-w", "1")
+        assert code == 1 and "Paste these lines into" in text
+        lines = text.partition("task: ")[2].rstrip()
+        task = tmp_path / name.replace(".csv", ".yaml").replace(".json", ".yaml")
+        task.write_text(f"task: {lines}\n")
+        code, text = said(capsys, "build", str(task), "-o", str(tmp_path / f"{name}.out"), "-w", "1")
+        assert code == 0 and ("2 rows" if name == "bench.json" else "1 row") + " to train on" in text, text

@@ -23,7 +23,9 @@ from tunesmith.data import (
     build,
     build_to,
     check_split,
+    datacard,
     load_tasks,
+    task_of,
 )
 from tunesmith.data.build import read_held_out, train_files
 from tunesmith.data.examples import read
@@ -280,3 +282,42 @@ def test_training_rows_with_examples(world: list[Task], tmp_path: Path) -> None:
     assert 0 < sum("shots:1" in row.tags for row in some) < len(shown)
     with pytest.raises(DataError, match="shots is 0, wanted 1 or more"):
         built_to(tmp_path / "none", world, few_shot=FewShot(0.5, shots=0))
+
+
+def write_pairs(path: Path, count: int = 3) -> Path:
+    path.write_text(
+        "".join(f'{{"prompt": "Question {i}?", "chosen": "Yes {i}.", "rejected": "No."}}\n' for i in range(count))
+    )
+    return path
+
+
+def test_a_build_of_comparisons_alone_has_its_card(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    summary = build_to(out, [task_of(write_pairs(tmp_path / "pairs.jsonl"))], HeldOut(), seed=1)
+    assert summary.counts["train"] == 0 and summary.comparisons == 3
+    page = datacard.write(out).read_text()
+    card = datacard.measure(out)
+    assert (card.rows, card.compared, card.looked_at) == (0, 3, 3) and card.tasks == {"pairs.en": 3}
+    assert "0 rows and 3 comparisons to train on, of 1 task in 1 cluster" in page
+    assert "| pairs.en | 3 | 100\u00a0% |" in datacard.markdown(card)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"messages": [{"role": "user", "content": "x"}]}\n' * 3, "of 3 rows set aside the first, .*has no answer"),
+        ("", "gives no usable row"),
+        ("\n\n", "gives no usable row"),
+    ],
+)
+def test_a_file_of_which_no_row_can_be_used_is_an_error(text: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    task = Task("rows.en", "rows", "en", "rows", "messages", (), settings={"path": path}, source=Source(str(path)))
+    (tmp_path / "out").mkdir()
+    pairs = task_of(write_pairs(tmp_path / "pairs.jsonl"))
+    with pytest.raises(DataError, match=r"rows.jsonl: the reader 'messages' gives no usable row"):
+        build_to(tmp_path / "out", [pairs, task], HeldOut(), seed=1)
+    with pytest.raises(DataError, match=why):
+        build_to(tmp_path / "out", [task], HeldOut(), seed=1)

@@ -106,8 +106,9 @@ def test_the_card_counts_what_is_there(out: Path) -> None:
 
     card = measure(out)
     rows = pq.read_table(out / "train.instruction/00000.parquet").num_rows
-    assert card.rows == card.looked_at == rows == sum(card.tasks.values()) == sum(card.clusters.values())
-    assert sum(card.prompts.values()) == sum(card.answers.values()) == rows == card.tags["quality"]
+    assert card.rows == rows == card.tags["quality"] and card.compared == 28
+    assert rows + 28 == card.total == card.looked_at == sum(card.tasks.values()) == sum(card.clusters.values())
+    assert sum(card.prompts.values()) == sum(card.answers.values()) == card.total
     assert card.wheel["write"].most_common(1)[0][0] == "poem"
     assert ("rows in words", "boilerplate: the answer speaks of the model", 1) in card.reasons
     text, page = markdown(card), html(card)

@@ -52,7 +52,7 @@ def test_jsonl_bad_lines_are_set_aside(task_of: Make, tmp_path: Path) -> None:
     told = sorted(aside(task, tmp_path))
     assert [line for line, _ in told] == [3, 4, 5, 6, 7, 8, 10]
     assert [reason for _, reason in told][1:6] == [
-        "is not UTF-8 (byte 8 is 0xff)",
+        "is not UTF-8: byte 8 is 0xff",
         "is a list, wanted an object",
         "holds half a surrogate pair, which is not Unicode text",
         "has no answer",
@@ -140,12 +140,13 @@ def test_csv_bad_rows_are_set_aside(task_of: Make, tmp_path: Path) -> None:
         ("two\nlines", "1", 2),
         ('q"q', "3", 8),
         ("last", "4", 9),
+        ("rest", "6", 11),
     ]
     assert aside(task, tmp_path) == [
-        (4, "has 1 columns, wanted 2"),
+        (4, "has 1 column, wanted 2"),
         (5, "has 3 columns, wanted 2"),
-        (7, "is not UTF-8 (byte 0xff)"),
-        (10, "is not CSV: unexpected end of data; 2 lines were read in search of the end"),
+        (7, "is not UTF-8: byte 0xff"),
+        (10, "is not CSV: a quote is opened and not closed"),
     ]
 
 

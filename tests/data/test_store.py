@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import READERS, Task
 from tunesmith.data.store import comparisons, conversations, write, write_comparisons
-from tunesmith.data.writers import WRITERS, written
-from tunesmith.types import Comparison, Conversation, Message, SetAside, Source
+from tunesmith.types import Comparison, Conversation, Message, Source
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": [2, None]}}}
 TOOL = {"name": "add", "parameters": {"a": {"type": "integer"}}}
@@ -71,19 +69,3 @@ def test_others_open_it(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     found = duckdb.sql(f"select messages[1].content from '{tmp_path}/a.parquet' order by id").fetchall()
     assert found == [("hi",), ("be brief",), ("a",)]
-
-
-def test_the_files_of_other_trainers_come_back_the_same(tmp_path: Path) -> None:
-    for name, kept in [("messages", [0, 1, 2]), ("sharegpt", [0, 1, 2]), ("alpaca", [0, 2])]:
-        lines = [line for line in written(ROWS, name) if isinstance(line, str)]
-        (tmp_path / "rows.jsonl").write_text("\n".join(lines))
-        task = Task("x.en", "c", "en", "x", name, (), settings={"path": tmp_path / "rows.jsonl"})
-        back = [row for row in READERS[name].read(task) if isinstance(row, Conversation)]
-        for row, i in zip(back, kept, strict=True):
-            assert [(m.role, m.content, m.tool_calls) for m in row.messages] == [
-                (m.role, m.content, m.tool_calls) for m in ROWS[i].messages
-            ]
-            assert row.tools == ROWS[i].tools
-    (aside,) = (line for line in written(ROWS, "alpaca") if isinstance(line, SetAside))
-    assert (aside.row, aside.reason) == ("2", "it calls tools, which Alpaca cannot hold")
-    assert set(WRITERS) == {"messages", "sharegpt", "alpaca"}

@@ -46,13 +46,14 @@ from tunesmith.data.clean.near import PrintsOnDisk
 from tunesmith.data.clean.winnow import Winnow
 from tunesmith.data.decide import HELD, LEAK, TRAIN, Fates, decide
 from tunesmith.data.engines import ENGINES
-from tunesmith.data.examples import read
+from tunesmith.data.examples import nothing, read
 from tunesmith.data.ledger import Ledger, Step
+from tunesmith.data.notes import notes_of
 from tunesmith.data.progress import Progress, silent
 from tunesmith.data.split import PLACES, HeldOut, SplitProof, check_split
 from tunesmith.data.task import Task
 from tunesmith.data.template import Unrenderable, render, wordings
-from tunesmith.data.work import Done, Orders, cards_of, compared_of, prints_of, shard_of, units
+from tunesmith.data.work import Done, Orders, Unit, cards_of, compared_of, prints_of, shard_of, units
 from tunesmith.errors import DataError, counted
 from tunesmith.types import LEVELS, Comparison, Conversation, Example, Level, SetAside, Source
 
@@ -98,6 +99,9 @@ class Summary:
     data_sets: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, int] = field(default_factory=dict)
     """Rows that each step of cleaning has mended or tagged."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know of the files: how they are read where their names do not say it, and what to do about
+    rows that are set aside."""
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     """What took how long, the work of all workers together."""
 
@@ -184,11 +188,20 @@ def build_to(
     folder = _work_folder(out, orders)
     dones: list[Done] = []
     rows = 0
-    for done in ENGINES[engine](orders, units(tasks), folder, workers):
+    task_of: list[int] = []
+    """The task of each unit."""
+
+    def noted() -> Iterator[Unit]:
+        for unit in units(tasks):
+            task_of.append(unit.task)
+            yield unit
+
+    for done in ENGINES[engine](orders, noted(), folder, workers):
         dones.append(done)
         rows += done.read
         progress("rows read", rows, None)
     problems = [done.problem for done in dones if done.problem]
+    problems += [] if problems else list(_without_rows(tasks, dones, task_of))
     if problems:
         raise DataError("\n".join(problems))
     cards = Cards.join(cards_of(folder, done.number) for done in dones)
@@ -221,6 +234,7 @@ def build_to(
     )
     decided = perf_counter()
     summary = _write(out, folder, tasks, orders, dones, cards, fates, shots, few_shot, progress)
+    summary = replace(summary, notes=notes_of(tasks, dones))
     if winnow.leaks is not None:
         (out / f"leaks.{format}.json").write_text(json.dumps(winnow.leaks.to_json(), ensure_ascii=False))
     manifest.write(
@@ -242,6 +256,7 @@ def build_to(
             "rows": dict(summary.counts),
             "comparisons": summary.comparisons,
             "changed": dict(summary.changed),
+            "notes": list(summary.notes),
             "ledger": summary.ledger.to_json()["steps"],
         },
         _written(out, format),
@@ -252,6 +267,15 @@ def build_to(
     seconds["split"] = decided - began - sum(winnow.seconds.values())
     seconds["write what is kept"] = perf_counter() - decided
     return replace(summary, seconds=seconds)
+
+
+def _without_rows(tasks: Sequence[Task], dones: Sequence[Done], task_of: Sequence[int]) -> Iterator[str]:
+    """For each task of which no row can be used: that, and why the first one cannot."""
+    for i, task in enumerate(tasks):
+        mine = [done for done in dones if task_of[done.number] == i]
+        if not any(done.rows for done in mine):
+            aside = sum(sum(done.aside.values()) for done in mine)
+            yield nothing(task, [row for done in mine for row in done.told][:1], aside)
 
 
 def _rows_of(

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -27,7 +27,9 @@ from tunesmith.document import shipped
 from tunesmith.errors import counted
 from tunesmith.pages import templates
 from tunesmith.pages.plot import Bar, Mark, bars, percent
-from tunesmith.types import Conversation
+from tunesmith.types import Comparison, Conversation
+
+Row = TypeVar("Row", Conversation, Comparison)
 
 LOOKED_AT = 50_000
 VERBS, NOUNS = 20, 4
@@ -40,6 +42,9 @@ class Card:
     about: Mapping[str, Any]
     """The manifest."""
     rows: int = 0
+    """Conversations to train on."""
+    compared: int = 0
+    """Comparisons to train on. Of each the prompt and the best answer are looked at."""
     looked_at: int = 0
     tasks: Counter[str] = field(default_factory=Counter)
     clusters: Counter[str] = field(default_factory=Counter)
@@ -53,6 +58,11 @@ class Card:
     wheel: dict[str, Counter[str]] = field(default_factory=dict)
     """Root verbs of English instructions, and the nouns that they are done to."""
     sample: list[Conversation] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """All rows to train on."""
+        return self.rows + self.compared
 
     @property
     def reasons(self) -> list[tuple[str, str, int]]:
@@ -70,18 +80,31 @@ def measure(folder: Path | str, format: str | None = None) -> Card:
     card = Card(about)
     files = sorted((folder / f"train.{about['format']}").glob("*.parquet"))
     card.rows = sum(pq.read_metadata(path).num_rows for path in files)
-    step = max(1, math.ceil(card.rows / LOOKED_AT))
+    for row in _spaced(card, files, card.rows, store.of_table):
+        _look(card, row)
+    compared = folder / "compared.train.parquet"
+    if about["comparisons"] and compared.exists():
+        card.compared = pq.read_metadata(compared).num_rows
+        for judged in _spaced(card, [compared], card.compared, store.of_compared):
+            best = judged.answers[judged.scores.index(max(judged.scores))]
+            _look(card, Conversation((*judged.prompt, *best), judged.id, judged.task, language=judged.language))
+    return card
+
+
+def _spaced(card: Card, files: Sequence[Path], count: int, of_table: Callable[[Any], Iterator[Row]]) -> Iterator[Row]:
+    """The rows of files to look at, evenly spaced; all of them are counted by task, cluster and licence."""
+    step = max(1, math.ceil(count / LOOKED_AT))
     begin = 0
     for table in store.tables_of(*files):
+        if not table.num_rows:
+            continue
         for key, counter in (("task", card.tasks), ("cluster", card.clusters), ("licence", card.licences)):
-            found = table[key].combine_chunks().value_counts()
-            for pair in found.to_pylist():
+            for pair in table[key].combine_chunks().value_counts().to_pylist():
                 counter[pair["values"]] += pair["counts"]
-        few = table.take(list(range(-begin % step, table.num_rows, step)))
+        few = range(-begin % step, table.num_rows, step)
         begin += table.num_rows
-        for row in store.of_table(few):
-            _look(card, row)
-    return card
+        if few:
+            yield from of_table(table.take(list(few)))
 
 
 def _look(card: Card, row: Conversation) -> None:
@@ -136,8 +159,8 @@ def markdown(card: Card) -> str:
     """The card as Markdown, for a repository or a hub."""
     lines = [f"# Data card: {_title(card)}", "", _summary(card), ""]
     lines += ["## Held out", "", *_bullets(_held_out(card)), ""]
-    lines += ["## Clusters", "", *_table(("cluster", "rows", "share"), _shares(card.clusters, card.rows)), ""]
-    lines += ["## Tasks", "", *_table(("task", "rows", "share"), _shares(card.tasks, card.rows)), ""]
+    lines += ["## Clusters", "", *_table(("cluster", "rows", "share"), _shares(card.clusters, card.total)), ""]
+    lines += ["## Tasks", "", *_table(("task", "rows", "share"), _shares(card.tasks, card.total)), ""]
     lines += [f"## Lengths, in words ({card.looked_at:,} rows looked at)", ""]
     names = sorted(set(card.prompts) | set(card.answers))
     lengths = [(_range(n), f"{card.prompts[n]:,}", f"{card.answers[n]:,}") for n in names]
@@ -163,12 +186,13 @@ def html(card: Card) -> str:
         "held_out": _held_out(card),
         "tiles": [
             (f"{card.rows:,}", "rows to train on"),
+            *([(f"{card.compared:,}", "comparisons to train on")] if card.compared else []),
             (f"{len(card.tasks):,}", "tasks"),
             (f"{len(card.clusters):,}", "clusters"),
             (f"{sum(n for _, _, n in card.reasons):,}", "rows not used"),
         ],
-        "clusters": _bars(card.clusters, card.rows),
-        "tasks": _shares(card.tasks, card.rows),
+        "clusters": _bars(card.clusters, card.total),
+        "tasks": _shares(card.tasks, card.total),
         "prompts": _histogram(card.prompts, card.looked_at),
         "answers": _histogram(card.answers, card.looked_at),
         "looked_at": card.looked_at,
@@ -241,12 +265,12 @@ def _title(card: Card) -> str:
 
 def _summary(card: Card) -> str:
     asked = sum(n for level, n in card.about["rows"].items() if level not in ("train", "seen"))
-    judged = card.about["comparisons"]
     return (
-        f"{counted(card.rows, 'row')} to train on, of {counted(len(card.tasks), 'task')} in "
+        f"{counted(card.rows, 'row')}"
+        + (f" and {counted(card.compared, 'comparison')}" if card.compared else "")
+        + f" to train on, of {counted(len(card.tasks), 'task')} in "
         f"{counted(len(card.clusters), 'cluster')}; {counted(asked, 'question')} held out"
-        + (f"; {counted(judged, 'comparison')}" if judged else "")
-        + f". Format: {card.about['format']}."
+        f". Format: {card.about['format']}."
     )
 
 

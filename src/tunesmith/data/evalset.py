@@ -63,7 +63,15 @@ def _of_file(file: Path) -> Iterator[Item]:
     if reader.gives == "words":
         task = task_of(file)
     else:
-        task = Task(file.name, "", detected.language, file.name, detected.reader, (), settings={"path": file})
+        task = Task(
+            file.name,
+            "",
+            detected.language,
+            file.name,
+            detected.reader,
+            (),
+            settings={"path": file, **detected.settings},
+        )
     for row in reader.read(task):
         if isinstance(row, Record):
             yield _of_record(row)

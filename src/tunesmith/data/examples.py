@@ -57,7 +57,7 @@ def read(tasks: Iterable[Task]) -> Read:
                 bad.append(found)
         aside += bad
         if not records and not said and not judged:
-            problems.append(_nothing(task, bad))
+            problems.append(nothing(task, bad))
             continue
         wrong = _wrong_names(task, records) if records else []
         problems += wrong
@@ -141,9 +141,11 @@ def _number(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _nothing(task: Task, bad: Sequence[SetAside]) -> str:
-    """That a task has no row at all, and why, as far as the reader knows."""
-    why = f"; of {counted(len(bad), 'row')} set aside the first, {bad[0].source}, {bad[0].reason}" if bad else ""
+def nothing(task: Task, bad: Sequence[SetAside], count: int | None = None) -> str:
+    """That a task has no row at all, and why, as far as the reader knows. ``count`` is how many bad ones there are,
+    where not all of them are given."""
+    number = len(bad) if count is None else count
+    why = f"; of {counted(number, 'row')} set aside the first, {bad[0].source}, {bad[0].reason}" if bad else ""
     return f"{task.source}: the reader {task.reader!r} gives no usable row for task {task.id!r}{why}"
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data import manifest, store
-from tunesmith.data.files.stream import BROKEN, lines
+from tunesmith.data.files.packing import BROKEN
+from tunesmith.data.files.stream import lines
 from tunesmith.errors import DataError
 from tunesmith.types import Comparison, Conversation, Message
 

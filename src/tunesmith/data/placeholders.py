@@ -46,10 +46,15 @@ def filled(row: Said, fill: Mapping[str, str]) -> Said:
     return replace(row, prompt=tuple(map(put, row.prompt)), answers=answers)
 
 
+def names_in(text: str) -> list[str]:
+    """The names of the placeholders in a text."""
+    return [found.group(1) for found in _PLACEHOLDER.finditer(text)]
+
+
 def unfilled(messages: Iterable[Message]) -> str:
     """Why a row is set aside for a placeholder in it, or nothing."""
     with_braces = [text for m in messages for text in (m.content, m.reasoning_content) if text and "{{" in text]
-    names = {found.group(1) for text in with_braces for found in _PLACEHOLDER.finditer(text)}
+    names = {name for text in with_braces for name in names_in(text)}
     if not names or any(_CODE.search(text) for text in with_braces):
         return ""
     return f"{UNFILLED}: {', '.join('{{' + name + '}}' for name in sorted(names))}"

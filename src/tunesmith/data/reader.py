@@ -103,6 +103,8 @@ FILE_KEYS: dict[str, Key] = {
     "licence": Key("text", required=False),
     # For rows of the shape that a reader knows, under other names: {messages: data.dialogue}
     "fields": Key("map", required=False),
+    # Where the rows are, if they are a list inside of what the file holds: `examples`, or deeper, `data.train`
+    "rows": Key("text", required=False),
 }
 
 FILL = Key("map", required=False)
@@ -135,7 +137,7 @@ def row_reader(
         def of_piece(piece: Piece, task: Task) -> Iterator[Found]:
             # A reader that asks for `fields` itself makes its own use of them.
             names = {} if "fields" in (keys or {}) else task.settings.get("fields", {})
-            for row in piece.rows():
+            for row in _inside(piece.rows(), task.settings.get("rows", "")):
                 if isinstance(row, SetAside):
                     yield row
                 else:
@@ -178,6 +180,21 @@ def column(row: Mapping[str, Any], name: str) -> Any:
             return None
         here = here[part]
     return here
+
+
+def _inside(rows: Iterator[Row | SetAside], path: str) -> Iterator[Row | SetAside]:
+    """The rows; or those of the list that each of them holds."""
+    for row in rows:
+        if not path or isinstance(row, SetAside):
+            yield row
+            continue
+        inner = column(row.value, path) if isinstance(row.value, Mapping) else None
+        if isinstance(inner, list):
+            place = str(row.source)
+            yield from (Row(value, Source(place, item=i)) for i, value in enumerate(inner, 1))
+        else:
+            reason = f"has no list under `{path}`, where the task's `rows` looks for rows"
+            yield SetAside(str(row.source), reason, row.source)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -27,14 +27,14 @@ is found by looking at it. ``tasks=["labelled@data/"]`` takes the tasks that the
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tunesmith.data import promptsource
+from tunesmith.data.files.packing import COMPRESSED, kind
 from tunesmith.data.files.saved import HUB
-from tunesmith.data.files.stream import COMPRESSED, kind
 from tunesmith.data.reader import NOWHERE, READERS
 from tunesmith.data.template import KINDS, Template, Turn, check_syntax
 from tunesmith.data.yaml_file import Where, YamlFile, near
@@ -134,6 +134,15 @@ def load_tasks(paths: Iterable[Path | str] | Path | str, *, metrics: Collection[
         count = "1 problem" if len(report) == 1 else f"{len(report)} problems"
         raise RecipeError("\n".join([f"{count} in the task files:", *report]))
     return sorted(tasks, key=lambda task: task.id)
+
+
+def with_fill(tasks: Sequence[Task], fill: Mapping[str, str]) -> list[Task]:
+    """The tasks, of which those with rows in words put these words into placeholders: {name: Ada} for {{name}}."""
+    takes = [task for task in tasks if "fill" in READERS[task.reader].keys]
+    if fill and not takes:
+        raise DataError("No task has rows in words, so there are no placeholders to fill. Leave out `fill`.")
+    settings = {task.id: {**task.settings, "fill": {**task.settings.get("fill", {}), **fill}} for task in takes}
+    return [replace(task, settings=settings[task.id]) if fill and task.id in settings else task for task in tasks]
 
 
 def find_task(tasks: Iterable[Task], name: str) -> Task:

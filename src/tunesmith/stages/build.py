@@ -98,6 +98,9 @@ class Build(Stage):
         default=None,
         description="Show answered examples in a share of the training rows, as in {share: 0.2, shots: 2}.",
     )
+    fill: dict[str, str] = Field(
+        default={}, description="What stands in placeholders of rows in words, as in {name: Ada} for {{name}}."
+    )
     clean: Cleaning = Field(default=Cleaning(), description="What is cleaned; each step is true, false or settings.")
     engine: Literal["local", "ray"] = Field(default="local", description="Who does the work; the result is the same.")
     workers: int = Field(
@@ -139,8 +142,9 @@ class Build(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data import datacard
+        from tunesmith.data.task import with_fill
 
-        tasks = load_tasks_of(self.tasks)
+        tasks = with_fill(load_tasks_of(self.tasks), self.fill)
         held_out = self.wish()
         texts = rows.write_lines(job.out / "text.jsonl", ({"text": text} for text in self._texts(job.seed)))
         if LITTLE_WORLD in self.texts:
@@ -155,6 +159,7 @@ class Build(Stage):
             ledgers[format] = summary.ledger.to_json()
             lines = [f"{counted(n, 'row')} set aside: {reason}" for reason, n in summary.ledger.unused().items()]
             lines += [f"{counted(n, 'row')} changed: {what}" for what, n in summary.changed.items()]
+            lines += [f"note: {note}" for note in summary.notes]
             for line in lines:
                 if line not in said:  # by another format
                     job.step(f"[yellow]{escape(line)}[/]")
@@ -218,14 +223,15 @@ def _carried(place: str) -> bool:
 
 
 def _texts_of(file: Path) -> Iterator[str]:
-    if file.suffix == ".jsonl":
-        for number, value in enumerate(rows.read_lines(file), 1):
-            text = value.get("text") if isinstance(value, dict) else None
-            if not isinstance(text, str) or not text.strip():
-                raise DataError(f"{file}: row {number} has no `text`.")
-            yield text
-    elif file.suffix == ".txt":
-        with file.open(encoding="utf-8") as lines:
-            yield from (line.strip() for line in lines if line.strip())
-    else:
+    from tunesmith.data.files import Row, kind_of
+    from tunesmith.data.files import rows as rows_of
+
+    if kind_of(file) not in ("text", "jsonl", "json"):
         raise DataError(f"{file} is neither .txt nor .jsonl; the build's `text` takes these two.")
+    for row in rows_of(file):
+        if not isinstance(row, Row):
+            raise DataError(f"{row.source}: {row.reason}. The build's `text` takes whole files alone; mend this row.")
+        text = row.value.get("text") if isinstance(row.value, dict) else row.value
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"{row.source}: the row has no `text`.")
+        yield text.strip() if isinstance(row.value, str) else text

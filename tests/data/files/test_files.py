@@ -109,7 +109,7 @@ def test_bytes_that_are_not_utf8_cost_their_row(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         assert good(tmp_path / name) == ROWS[:7] + ROWS[8:]
         ((place, why),) = bad(tmp_path / name)
-        assert place in ("#8", ":8") and why.startswith("is not UTF-8 (byte ") and "0xff" in why
+        assert place in ("#8", ":8") and why.startswith("is not UTF-8: byte ") and "0xff" in why
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.txt"])

@@ -33,6 +33,12 @@ def build(
     engine: Annotated[
         str, typer.Option("--engine", help="local, or ray for many machines; the result is the same.")
     ] = "local",
+    fill: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fill", help="What stands in a placeholder of the data: name=Ada for {{name}}.", metavar="NAME=TEXT"
+        ),
+    ] = None,
 ) -> None:
     """Turn data into conversations to train on, with what is held out taken away first.
 
@@ -43,6 +49,7 @@ def build(
 
         tunesmith data build chats.jsonl.gz --out data/chats
         tunesmith data build my_tasks/ chats.jsonl -o data/mix --held-out held_out.yaml -c near -c private
+        tunesmith data build identity.json -o data/identity --fill name=Ada --fill author="our lab"
     """
     import os
 
@@ -51,8 +58,9 @@ def build(
     from tunesmith.data.build import build_to
     from tunesmith.data.datacard import write
     from tunesmith.data.split import HeldOut
+    from tunesmith.data.task import with_fill
 
-    tasks = load(places)
+    tasks = with_fill(load(places), _fill(fill or []))
     wish = HeldOut.load(held_out) if held_out else HeldOut()
     cleaning = _cleaning(clean or [])
     out.mkdir(parents=True, exist_ok=True)
@@ -73,10 +81,19 @@ def build(
     typer.echo(summary.ledger.table())
     for what, changed in summary.changed.items():
         typer.echo(f"  {changed:>8}  changed: {what}")
+    for note in summary.notes:
+        typer.echo(f"note: {note}")
     total = sum(summary.seconds.values())
     spent = sorted(summary.seconds.items(), key=lambda item: -item[1])
     typer.echo("time: " + ", ".join(f"{name} {s / total:.0%}" for name, s in spent if s / total >= 0.01))
     typer.echo(f"{counted(summary.counts['train'], 'row')} to train on in {out}; read first: {write(out)}")
+
+
+def _fill(given: list[str]) -> dict[str, str]:
+    wrong = [one for one in given if not one.partition("=")[0].strip() or "=" not in one]
+    if wrong:
+        raise DataError(f"--fill {wrong[0]!r}: wanted a name and what stands for it, as in: --fill name=Ada")
+    return {one.partition("=")[0].strip().strip("{} "): one.partition("=")[2] for one in given}
 
 
 def _cleaning(switches: list[str]) -> Cleaning:
@@ -126,7 +143,17 @@ def export(
     ] = "messages",
     format: Format = None,
 ) -> None:
-    """Write the training rows of a build for another trainer."""
+    """Write the training rows of a build for another trainer.
+
+    What the form cannot hold is told: rows that are left out, and what others lose, here and in <OUT>.report.json.
+
+    [bold]Examples[/]
+
+        tunesmith data export data/chats --to sharegpt -o chats.jsonl
+    """
+    import json
+    from collections import Counter
+
     from tunesmith.data import manifest
     from tunesmith.data.build import train_files
     from tunesmith.data.ledger import by_reason
@@ -135,8 +162,10 @@ def export(
     from tunesmith.types import SetAside
 
     WRITERS[to]
-    files = train_files(folder, str(manifest.load(folder, format)["format"]))
-    aside = []
+    about = manifest.load(folder, format)
+    files = train_files(folder, str(about["format"]))
+    aside: list[SetAside] = []
+    lost: Counter[str] = Counter()
     count = 0
     part = out.with_name(out.name + ".part")
     with part.open("w", encoding="utf-8") as file:
@@ -145,8 +174,17 @@ def export(
                 aside.append(line)
             else:
                 count += 1
-                file.write(line + "\n")
+                lost.update(line.lost)
+                file.write(line.text + "\n")
     part.replace(out)
+    left_out = by_reason(aside)
+    if about["comparisons"]:
+        left_out["is a comparison, which this export does not write"] = int(about["comparisons"])
+    report = out.with_name(out.name + ".report.json")
+    value = {"form": to, "rows": count, "left_out": left_out, "lost": dict(lost)}
+    report.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"{counted(count, 'row')} in {out}")
-    for reason, number in by_reason(aside).items():
+    for reason, number in left_out.items():
         typer.echo(f"{counted(number, 'row')} left out: {reason}")
+    for what, number in lost.items():
+        typer.echo(f"{counted(number, 'row')} without their {what}: the form {to} cannot hold them")

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunesmith.data.files.stream import kind
+from tunesmith.data.files.look import look
+from tunesmith.data.files.packing import kind
 from tunesmith.errors import DataError, nearest
 from tunesmith.registry import Registry
 from tunesmith.types import SetAside, Source
@@ -64,13 +65,14 @@ FILES: Registry[Kind] = Registry("Kind of file")
 
 
 def kind_of(path: Path) -> str:
-    """The name of the kind, from the file's name; a folder is a saved data set."""
+    """The name of the kind, from the file's name unless its content is certainly another; a folder is a saved data
+    set."""
     if path.is_dir():
         return "saved"
     suffix = kind(path)
     for name in FILES:
         if suffix in FILES[name].suffixes:
-            return name
+            return (look(path).kind if path.is_file() else "") or name
     known = sorted(s for name in FILES for s in FILES[name].suffixes)
     close = nearest(suffix, known)
     raise DataError(
@@ -118,7 +120,7 @@ def text_lines(piece: Piece) -> Iterator[tuple[Source, str] | SetAside]:
         try:
             yield source, raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            yield aside(source, f"is not UTF-8 (byte {error.start + 1} is 0x{raw[error.start]:02x})")
+            yield aside(source, f"is not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}")
 
 
 def files_in(path: Path) -> list[Path]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.files.file import FILES, Kind, Piece, Row, aside, grouped
-from tunesmith.data.files.stream import BROKEN, LONGEST_LINE, open_bytes
+from tunesmith.data.files.packing import BROKEN
+from tunesmith.data.files.stream import LONGEST_LINE, open_bytes
 from tunesmith.types import SetAside, Source
 
 _READ = 1 << 18
@@ -111,7 +112,7 @@ class _Scan:
             found = self.window[self.at : end]
             self.at = end
             if bad := _NOT_UTF8.search(found):
-                return Broken(f"is not UTF-8 (byte 0x{ord(bad.group()) - 0xDC00:02x})")
+                return Broken(f"is not UTF-8: byte 0x{ord(bad.group()) - 0xDC00:02x}")
             return value
 
     def _cut(self, error: ValueError) -> bool:

@@ -1,81 +1,60 @@
-"""Files as streams of bytes, plain or compressed, that cannot fill the memory and do not end in a traceback.
+"""Files as streams of UTF-8, whatever their encoding and compression, that cannot fill the memory.
 
-    for number, line in lines(path):        # bytes; or a text, which says why this line cannot be read
-    with open_bytes(path) as file:          # for files that do not go by lines
-
-What a file is follows from its name without the compression: ``rows.jsonl.gz`` is JSON lines (``kind``).
+for number, line in lines(path):        # bytes; or a text, which says why this line cannot be read
+with open_bytes(path) as file:          # for files that do not go by lines
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import codecs
 import io
-import lzma
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import zstandard
+from tunesmith.data.files.look import look
+from tunesmith.data.files.packing import BROKEN, unpacked
 
 LONGEST_LINE = 16 << 20
 """Bytes of a line. A longer one is set aside without being held in memory."""
 
 
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
-"""What reading a damaged or cut compressed file raises."""
-
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-
-
-def kind(path: Path) -> str:
-    """The suffix that says what is in a file: ``.csv`` of ``rows.csv.gz``."""
-    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-    return name.suffix.lower()
-
-
 def open_bytes(path: Path) -> BinaryIO:
-    """The content of a file, decompressed as it is read."""
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if suffix == ".bz2":
-        return cast(BinaryIO, bz2.open(path, "rb"))
-    if suffix == ".xz":
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    if suffix == ".zst":
-        return cast(BinaryIO, io.BufferedReader(_Zstandard(path), 1 << 17))
-    return path.open("rb")
+    """The content of a file as UTF-8, decompressed and decoded as it is read. Lines end in LF or CR LF."""
+    seen = look(path)
+    file = unpacked(path, seen.packing)
+    if seen.encoding == "utf-8" and not seen.lone_cr:
+        return file
+    return cast(BinaryIO, io.BufferedReader(_Recoded(file, seen.encoding, seen.lone_cr), 1 << 17))
 
 
-class _Zstandard(io.RawIOBase):
-    """The package's own reader takes the end of a cut file for the end of the content. This one says so."""
+class _Recoded(io.RawIOBase):
+    """A stream in another encoding as UTF-8. What does not decode comes through as bytes that are not UTF-8, so that
+    it costs its line and not the file."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+    def __init__(self, file: BinaryIO, encoding: str, lone_cr: bool) -> None:
+        self._file = file
+        self._errors = "surrogatepass" if encoding.startswith("utf-") else "surrogateescape"
+        self._decoder = codecs.getincrementaldecoder(encoding)(self._errors)
+        self._lone_cr = lone_cr
         self._ready = b""
-        self._begin()
-
-    def _begin(self) -> None:
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._inside = False
+        self._ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._begin()
-            packed = packed or self._file.read(1 << 17)
-            if not packed:
-                if self._inside:
-                    raise EOFError("the compressed file ends before its content does")
-                return 0
-            self._inside = True
-            self._ready = self._frame.decompress(packed)
+        while not self._ready and not self._ended:
+            raw = self._file.read(1 << 17)
+            self._ended = not raw
+            try:
+                text = self._decoder.decode(raw, final=not raw)
+            except UnicodeDecodeError:
+                raise EOFError("the file ends inside a character, or holds bytes that are none") from None
+            # An error handler of UTF-16 for half a surrogate pair writes what no reader of UTF-8 takes.
+            self._ready = text.encode("utf-8", self._errors)
+            if self._lone_cr:
+                self._ready = self._ready.replace(b"\r", b"\n")
         size = min(len(buffer), len(self._ready))
         buffer[:size], self._ready = self._ready[:size], self._ready[size:]
         return size

@@ -1,6 +1,7 @@
 """Two columns that are a question and its answer, by what the field calls them.
 
     pair_of(row)      the names of the two columns, or None
+    is_about(name)    whether a column says something about a row, such as its id
 
 The first forms are known whatever else a row holds. Of the others a row is known only where its further columns cannot
 be part of the question: a row with ``choices`` or a ``passage`` needs a template that puts them into words.
@@ -56,6 +57,16 @@ def columns_of(row: Mapping[Any, Any]) -> tuple[str, str] | None:
     if len(asked) != 1 or len(said) != 1 or set(others) - {asked[0], said[0]}:
         return None
     return names[asked[0]], names[said[0]]
+
+
+def is_about(name: str) -> bool:
+    """Whether a column says something about a row, and is no part of what is asked or answered."""
+    return name.strip().lower() in _ABOUT
+
+
+def is_answer(name: str) -> bool:
+    """Whether a column is called as answers and labels are."""
+    return name.strip().lower() in (*_ANSWERS, "label", "labels", "class", "标签")
 
 
 def system_of(row: Mapping[Any, Any]) -> str:

@@ -33,7 +33,7 @@ def _talks(row: Any) -> bool:
 
 
 def _fits(row: Any) -> bool:
-    return (pair_of(row) is not None or _talks(row)) and "label" not in row
+    return (pair_of(row) is not None or _talks(row)) and "label" not in row and "instruction" not in row
 
 
 SIGN = Sign(_fits, "objects with a question and its answer, such as `prompt` and `completion`", 2)

@@ -9,11 +9,37 @@ from tunesmith.data.reader import Found, Record, Sign, Unusable, row_reader
 from tunesmith.data.readers.shape import digest, need
 from tunesmith.data.task import Task
 
-SIGN = Sign(
-    lambda row: isinstance(row, str) or (isinstance(row, Mapping) and isinstance(row.get("text"), str)),
-    "lines of text, or objects with `text`",
-    1,
+_BESIDE = frozenset(
+    [
+        "text",
+        "id",
+        "_id",
+        "idx",
+        "index",
+        "url",
+        "link",
+        "source",
+        "title",
+        "date",
+        "timestamp",
+        "meta",
+        "metadata",
+        "lang",
+        "language",
+        "license",
+        "licence",
+    ]
 )
+"""What may stand beside a text that is only read. Any other column may be its label."""
+
+
+def _fits(row: Any) -> bool:
+    if isinstance(row, str):
+        return True
+    return isinstance(row, Mapping) and isinstance(row.get("text"), str) and _BESIDE.issuperset(row)
+
+
+SIGN = Sign(_fits, "lines of text, or objects with `text` alone", 1)
 
 
 @row_reader("text", gives="records", sign=SIGN)
