@@ -16,7 +16,7 @@ import zstandard
 from tunesmith.data import Task, draw_options, load_tasks, read
 from tunesmith.data.examples import placed
 from tunesmith.data.files import stream
-from tunesmith.data.reader import READERS
+from tunesmith.data.reader import READERS, Record
 from tunesmith.data.store import of_table, to_table
 from tunesmith.errors import DataError
 from tunesmith.evals.metrics import METRICS, Answer
@@ -261,3 +261,40 @@ def test_programs_of_humaneval_and_mbpp_bring_their_tests(tmp_path: Path) -> Non
         assert METRICS["passes"](Answer(row.answers[0].replace("/", "*")), row) == 0
     (row, aside) = rows_of("mbpp", tmp_path, mbpp, {**mbpp, "test_list": [3]})
     assert isinstance(aside, SetAside)
+
+
+def test_values_of_parquet_that_json_has_not(tmp_path: Path) -> None:
+    import datetime
+    import decimal
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {"x": "one", "y": decimal.Decimal("1.50"), "day": datetime.date(2024, 5, 17), "z": float("nan"), "n": 2.5},
+        {"x": "two", "y": decimal.Decimal("2.50"), "day": datetime.date(2024, 5, 18), "z": 1.0, "n": 3.0},
+    ]
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    task = Task("x.en", "c", "en", "x", "table", (), settings={"path": path})
+    one, two = READERS["table"].read(task)
+    assert isinstance(one, Record) and isinstance(two, Record)
+    assert one.fields == {"x": "one", "y": "1.50", "day": "2024-05-17", "n": "2.5"} and two.fields["z"] == "1.0"
+    pq.write_table(pa.Table.from_pylist([{"x": "one", "picture": {"bytes": b"\x89PNG", "path": "a.png"}}]), path)
+    (row,) = READERS["table"].read(task)
+    assert isinstance(row, SetAside) and "the column 'picture' holds bytes, which is no text" in row.reason
+    named = Task("x.en", "c", "en", "x", "table", (), settings={"path": path, "fields": {"x": "x"}})
+    assert [row.fields for row in READERS["table"].read(named) if isinstance(row, Record)] == [{"x": "one"}]
+
+
+def test_rows_inside_of_a_file(tmp_path: Path) -> None:
+    """A task file names the path to them, also deeper."""
+    value = {"set": {"train": [{"x": "a", "y": "1"}, {"x": "b", "y": "2"}, "broken"]}}
+    (tmp_path / "rows.json").write_text(json.dumps(value))
+    task = Task("x.en", "c", "en", "x", "table", (), settings={"path": tmp_path / "rows.json", "rows": "set.train"})
+    found = list(READERS["table"].read(task))
+    assert [row.fields["x"] for row in found if isinstance(row, Record)] == ["a", "b"]
+    assert [str(row.source).rpartition("/")[2] for row in found] == [f"rows.json#1#{i}" for i in (1, 2, 3)]
+    other = Task("x.en", "c", "en", "x", "table", (), settings={"path": tmp_path / "rows.json", "rows": "set.test"})
+    (aside,) = READERS["table"].read(other)
+    assert isinstance(aside, SetAside) and aside.reason.startswith("has no list under `set.test`")

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _NOUNS = {"image": "a picture", "img": "a picture", "picture": "a picture", "video": "a video", "audio": "sound"}
 _COLUMN = re.compile(r"(image|img|picture|video|audio)s?(?:_(?:path|file|byte)s?)?", re.IGNORECASE)
 _PART = re.compile(r"(?:input_)?(image|img|video|audio)(?:_url|_file)?")
+_FILE = (str, bytes, list, dict)
+"""What can name a file or several; a number or a truth value cannot."""
 _FILE_PART = frozenset(["file", "input_file", "document"])
 _TOKEN = re.compile(r"<\|?(?:vision|image|img|video|audio)_?(?:start|end|pad|bos|eos|soft_token|token)\|?>")
 # `<video>` and `<audio>` are tags of HTML too: marks are those that begin or end a message and are not closed.
@@ -31,9 +34,16 @@ def in_columns(row: Any) -> str:
     if not isinstance(row, Mapping):
         return ""
     for name, value in row.items():
-        if isinstance(name, str) and (match := _COLUMN.fullmatch(name)) and _is_file(value):
-            return _reason(_NOUNS[match.group(1).lower()], f"column `{name}`")
+        if value and isinstance(name, str) and (noun := _noun_of(name)) and isinstance(value, _FILE):
+            return _reason(noun, f"column `{name}`")
     return ""
+
+
+@lru_cache(maxsize=4096)
+def _noun_of(column: str) -> str:
+    """What a column of this name holds, if that is no text."""
+    match = _COLUMN.fullmatch(column)
+    return _NOUNS[match.group(1).lower()] if match else ""
 
 
 def of_part(part: Mapping[str, Any]) -> str:
@@ -61,8 +71,3 @@ def in_text(text: str) -> str:
         if at_edge and f"</{kind}>" not in bare:
             return _reason(_NOUNS[kind], f"the mark <{kind}>")
     return ""
-
-
-def _is_file(value: Any) -> bool:
-    """Whether a value can be a file or several; a number or a truth value is not."""
-    return isinstance(value, str | bytes | list | Mapping) and len(value) > 0

@@ -10,6 +10,7 @@ be part of the question: a row with ``choices`` or a ``passage`` needs a templat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 SURE = (("prompt", "completion"), ("inputs_pretokenized", "targets_pretokenized"), ("inputs", "targets"))
@@ -71,4 +72,9 @@ def is_answer(name: str) -> bool:
 
 def system_of(row: Mapping[Any, Any]) -> str:
     """The column with the system prompt, or nothing."""
-    return next((name for name in row if isinstance(name, str) and name.strip().lower() in SYSTEM), "")
+    return next((name for name in row if isinstance(name, str) and _is_system(name)), "")
+
+
+@lru_cache(maxsize=4096)
+def _is_system(name: str) -> bool:
+    return name.strip().lower() in SYSTEM

@@ -179,7 +179,9 @@ def ask(question: str, answer: str, system: str = "") -> tuple[Message, ...]:
 def digest(*parts: str) -> str:
     """A name for content: the same wherever the row stands."""
     # What separates the parts is escaped inside them, so that no two lists of parts give the same text.
-    text = "\x1f".join([part.replace("\x1e", "\x1e\x1e").replace("\x1f", "\x1e_") for part in parts])
+    if any("\x1e" in part or "\x1f" in part for part in parts):
+        parts = tuple([part.replace("\x1e", "\x1e\x1e").replace("\x1f", "\x1e_") for part in parts])
+    text = "\x1f".join(parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
@@ -192,8 +194,8 @@ def digest_of(messages: Sequence[Message], *beside: Any) -> str:
 
 def _rest(message: Message) -> str:
     """What a message holds besides its text; nothing for most."""
-    rest = {key: value for key, value in message.as_dict().items() if key not in ("role", "content")}
-    return json.dumps(rest, sort_keys=True) if rest else ""
+    rest = message.as_dict()
+    return json.dumps(rest, sort_keys=True) if len(rest) > 2 else ""
 
 
 def shown(value: Any) -> str:

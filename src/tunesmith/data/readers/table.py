@@ -13,8 +13,12 @@ around it come and go.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from tunesmith.data.reader import Found, Key, Record, Sign, Unusable, Value, column, row_reader
 from tunesmith.data.readers.shape import digest, shown
@@ -34,13 +38,18 @@ def table(row: Any, task: Task) -> Iterator[Found]:
     wanted: Mapping[str, str] = task.settings.get("fields") or {name: name for name in row}
     fields: dict[str, Value] = {}
     for name, own in wanted.items():
-        value = _text(column(row, own))
+        try:
+            value = _text(column(row, own))
+        except TypeError as error:
+            told = f"the column {own!r} {error}; the task's `fields` names the columns to read"
+            raise Unusable(told) from None
         if value is not None:
             fields[name] = value
     about: dict[str, str] = {}
     for key in ("id", "group"):
         if key in task.settings:
-            found = _text(column(row, task.settings[key]))
+            value = column(row, task.settings[key])
+            found = _text(value) if not isinstance(value, bytes) else None
             if not isinstance(found, str) or not found.strip():
                 raise Unusable(f"the column {task.settings[key]!r} ({key}) is missing or empty")
             about[key] = found.strip()
@@ -51,10 +60,21 @@ def table(row: Any, task: Task) -> Iterator[Found]:
 
 
 def _text(value: Any) -> Value | None:
-    """A value of JSON as text; a list of them as several."""
+    """A value as text; a list of them as several. NaN, as tables write what is missing, is missing."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, list):
         items = (_text(item) for item in value)
         return tuple(item for item in items if isinstance(item, str))
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool | int | float | Mapping):
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """What Parquet holds besides the values of JSON. Bytes are pictures, sound or other files."""
+    if isinstance(value, date | time | timedelta | Decimal | UUID):
+        return str(value)
+    raise TypeError(f"holds {type(value).__name__}, which is no text")
