@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -120,3 +121,28 @@ def test_every_row_that_is_not_used_stands_on_the_screen(tmp_path: Path) -> None
     ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())["instruction"]
     told = sum(int(n) for n in re.findall(r"(\d+) rows? set aside", said))
     assert told == sum(count for step in ledger["steps"] for count in step["aside"].values())
+
+
+def test_placeholders_are_filled_by_the_stage(tmp_path: Path) -> None:
+    rows_of = [{"instruction": f"Who are you, {i}?", "output": "I am {{name}}."} for i in range(4)]
+    (tmp_path / "identity.json").write_text(json.dumps(rows_of))
+    out = tmp_path / "out"
+    out.mkdir()
+    stage = Build.model_validate({"kind": "build", "tasks": [str(tmp_path / "identity.json")], "fill": {"name": "Ada"}})
+    stage.run(Job("build", out, 1))
+    assert {row.messages[-1].content for row in rows.train(out, "instruction")} == {"I am Ada."}
+    with pytest.raises(DataError, match="gives no usable row"):
+        Build.model_validate({"kind": "build", "tasks": [str(tmp_path / "identity.json")]}).run(Job("build", out, 1))
+
+
+def test_text_to_pretrain_on_is_read_as_any_file(tmp_path: Path, tasks: Path) -> None:
+    for name, raw in (
+        ("text.txt", "Où?\r\n\r\nLà.\r\n".encode("utf-16")),
+        ("text.jsonl", '{"text": "Où?"}\n{"text": "Là."}\n'.encode()),
+        ("text.jsonl.gz", gzip.compress('{"text": "Où?"}\n{"text": "Là."}\n'.encode())),
+    ):
+        (tmp_path / name).write_bytes(raw)
+        assert rows.texts(built(tmp_path, tasks, text=[str(tmp_path / name)])) == ["Où?", "Là."]
+    (tmp_path / "text.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match=r"text.txt:1: is not UTF-8: byte 4 is 0xe9"):
+        built(tmp_path, tasks, text=[str(tmp_path / "text.txt")])

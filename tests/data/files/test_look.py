@@ -113,6 +113,15 @@ def test_what_is_not_certain_says_how_to_convert(
         good(header)
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": "x\0y"}\n' * 9, '{"a":"\0"}', "\0", json.dumps(CHINESE, ensure_ascii=False) + "\0"]
+)
+def test_a_zero_in_a_text_does_not_make_it_utf16(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text, encoding="utf-8")
+    assert look(path).encoding == "utf-8"
+
+
 def test_a_damaged_line_is_no_other_encoding(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(lines(TALK).encode() + b'{"q": "\xe9t\xe9"}\n')

@@ -52,7 +52,9 @@ def encoding_of(sample: bytes) -> Encoding:
     for mark, name in BOMS:
         if sample.startswith(mark):
             return Encoding(name, "" if name == "utf-8" else f"{name.upper()}, by its byte order mark")
-    if b"\0" in sample:
+    # UTF-16 is full of zeros. One alone, or a few in text that is UTF-8 as it is, are damage and no encoding.
+    least = 0.4 if _decoded(sample, "utf-8") is not None else 0.01
+    if sample.count(0) > least * len(sample):
         names = [name for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be") if _is_text(sample, name)]
         if names:
             return Encoding(names[0], f"{names[0].upper()}, by its zero bytes")
@@ -77,10 +79,9 @@ def _decoded(sample: bytes, name: str) -> str | None:
 
 def _is_text(sample: bytes, name: str) -> bool:
     """Whether a sample decodes to characters that stand in texts."""
-    text = _decoded(sample, name)
-    return text is not None and all(
-        c in "\t\r\n" or unicodedata.category(c) not in ("Cc", "Cn", "Co", "Cs") for c in text
-    )
+    text = _decoded(sample, name) or ""
+    strange = {"Cc", "Cn", "Co", "Cs"}
+    return text != "" and all(c in "\t\r\n" or unicodedata.category(c) not in strange for c in text)
 
 
 def _has_utf8(sample: bytes) -> bool:

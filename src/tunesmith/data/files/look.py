@@ -119,13 +119,12 @@ def _is_utf8(sample: bytes) -> bool:
 
 def _how_to_convert(path: Path, guess: str) -> str:
     """What to do about text that is not UTF-8."""
-    name = _ICONV.get(guess, "CP1252")
+    name = _ICONV.get(guess, "CP1252") if guess else "ENCODING"
     said = f"it looks like {name}" if guess else "its encoding is not known"
-    plain = path.name.removesuffix(path.suffix) if path.suffix.lower() in COMPRESSED else path.name
-    source = path.name if plain == path.name else plain
-    first = "" if plain == path.name else "decompress it, then: "
-    command = f"iconv -f {name if guess else 'ENCODING'} -t UTF-8 {source} > utf8_{source}"
-    return f"it is not all UTF-8 ({said}). Convert it: {first}{command}"
+    packed = path.suffix.lower() in COMPRESSED
+    plain = path.stem if packed else path.name
+    first = "decompress it, then: " if packed else ""
+    return f"it is not all UTF-8 ({said}). Convert it: {first}iconv -f {name} -t UTF-8 {plain} > utf8_{plain}"
 
 
 def _kind_of_json(text: str, suffix: str) -> str:
