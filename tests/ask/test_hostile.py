@@ -282,6 +282,8 @@ def test_a_key_in_an_answer_is_not_kept(tmp_path: Path) -> None:
     assert Mask("EMPTY").answer("The list is EMPTY.") == "The list is EMPTY."
     assert Mask("EMPTY")("bad key EMPTY") == "bad key ***"
     assert Mask("a/b-secret")("x a%2Fb-secret y YS9iLXNlY3JldA== z") == "x *** y *** z"
+    assert Mask(KEY).answer(f"a \x1b[1m{KEY[:5]}\x1b[0m{KEY[5:]} b") == "a *** b"
+    assert Mask(KEY).answer("\x1b[1mas it was") == "\x1b[1mas it was"
     assert Mask("")("nothing") == Mask("").answer("nothing") == "nothing"
 
 

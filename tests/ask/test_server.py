@@ -14,7 +14,7 @@ from tests.fake_server import serving
 from tests.models.test_generate import sharp
 from tunesmith.ask.cache import Cache
 from tunesmith.ask.respondent import Failed, Local, Said
-from tunesmith.ask.server import Server, parts
+from tunesmith.ask.server import Place, Server
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
 from tunesmith.evals.ask import Failure, How, ask
@@ -168,8 +168,12 @@ def test_names(fmt: ChatFormat) -> None:
         Server(url)
     with pytest.raises(EvalError, match="is no address"):
         Server("localhost:8000")
-    assert list(parts("http://h/v1#a/b#tokenizer=c")) == ["http://h/v1", "a/b", "c", ""]
-    assert list(parts("http://h/v1#tokenizer=c#answers=d")) == ["http://h/v1", "", "c", "d"]
+    assert Place.of("http://h/v1#a/b#tokenizer=c") == Place("http://h/v1", "a/b", "c")
+    assert Place.of("http://h/v1#tokenizer=c#answers=d#key=K") == Place("http://h/v1", "", "c", "d", "K")
+    with pytest.raises(EvalError, match=r"'tokeniser=c' is not known, or there twice. Did you mean #tokenizer="):
+        Place.of("http://h/v1#a#tokeniser=c")
+    with pytest.raises(EvalError, match="'b' is not known, or there twice"):
+        Place.of("http://h/v1#a#b")
 
 
 @pytest.mark.parametrize("status", [404, 500])

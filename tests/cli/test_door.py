@@ -120,3 +120,8 @@ def test_a_wrong_command_line_is_one_line_too(args: tuple[str, ...], told: str) 
     text = ran.stderr.decode()
     assert ran.returncode == 2
     assert told in text and text.count("\n") == 1
+
+
+def test_an_error_cannot_paint_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _, told = leave(DataError("row \x1b[2J\x1b]0;title\x07x of a file\x9b31m"), capsys)
+    assert told == "error: row x of a file\n"

@@ -130,7 +130,7 @@ def written(folder: Path, data: ReportData) -> tuple[Page, str, dict[str, Any]]:
 
 def test_the_json(tmp_path: Path, small: ReportData) -> None:
     _, _, found = written(tmp_path, replace(small, run={"seed": 3}))
-    assert set(found) == {"results", "run"}
+    assert set(found) == {"results", "together", "run"}
     assert [set(r) for r in found["results"]] == [
         {"model", "level", "format", "shots", "metric", "value", "low", "high", "n"}
     ] * 2

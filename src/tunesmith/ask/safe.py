@@ -44,7 +44,10 @@ class Mask:
 
     def answer(self, text: str) -> str:
         """For what a model said."""
-        return self._sure.sub(HIDDEN, text) if self._sure else text
+        if self._sure is None:
+            return text
+        bare = printable(text)  # which may put a key together that escapes had cut in pieces
+        return self._sure.sub(HIDDEN, bare if self._sure.search(bare) else text)
 
 
 def _pattern(words: set[str]) -> re.Pattern[str] | None:

@@ -24,7 +24,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tunesmith.ask.client import Client, Refused, Unanswered
 from tunesmith.ask.reply import Choice, Model, Unreadable, Usage, read_likely, read_models, read_said
 from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Format, Said, option_ids
+from tunesmith.ask.safe import printable
 from tunesmith.errors import EvalError, nearest
 from tunesmith.types import Conversation
 
@@ -361,11 +362,34 @@ def _numbered(whole: bytes, number: int) -> bytes:
     return hashlib.blake2b(whole, digest_size=16, key=number.to_bytes(4, "little")).digest() if number else whole
 
 
-def parts(place: str) -> Iterator[str]:
-    """``http://host/v1#model#tokenizer=folder#answers=name``: the address, the model's name, the tokenizer's folder,
-    and the name that answers are kept under."""
-    url, *rest = place.split("#")
-    yield url
-    yield next((part for part in rest if not part.startswith(("tokenizer=", "answers="))), "")
-    for name in ("tokenizer=", "answers="):
-        yield next((part.removeprefix(name) for part in rest if part.startswith(name)), "")
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``http://host/v1#model#tokenizer=FOLDER#answers=NAME#key=VARIABLE``"""
+
+    url: str
+    model: str = ""
+    tokenizer: str = ""
+    """The folder of the tokenizer, where prompts go as our ids."""
+    answers: str = ""
+    """The name that answers are kept under."""
+    key: str = ""
+    """The environment's variable that holds the key."""
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """Read what a person has written; an unknown part is an error."""
+        url, *rest = text.split("#")
+        found: dict[str, str] = {}
+        for part in rest:
+            name, equals, value = part.partition("=")
+            if not equals:
+                name, value = "model", part
+            if name not in ("model", "tokenizer", "answers", "key") or name in found:
+                close = nearest(name, ("tokenizer", "answers", "key"))
+                hint = f" Did you mean #{close}=?" if close else ""
+                raise EvalError(
+                    f"{printable(url)}#...: {printable(part)!r} is not known, or there twice.{hint} Wanted "
+                    "URL#MODEL, then #tokenizer=FOLDER, #answers=NAME or #key=VARIABLE."
+                )
+            found[name] = value
+        return cls(url, **found)

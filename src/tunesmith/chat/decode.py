@@ -25,6 +25,8 @@ _WINDOW = 24
 """Tokens of a window that is cut."""
 _TIDIED = 4
 """Characters of the longest text that tidying looks for (`` 've``)."""
+_PROBE = "a . b ' c , d"
+"""A text that tidying would change."""
 _BROKEN = "\ufffd"
 
 
@@ -55,7 +57,7 @@ class Decoder:
         bytes_ = frozenset(vocabulary[name] for name in names if name in vocabulary)
         # One in the middle of a run of bytes does not end it. Elsewhere they need no care.
         silent = frozenset(id for id in tok.get_added_vocab().values() if bytes_ and not fmt.decode([id]))
-        tidied = bool(getattr(tok, "clean_up_tokenization_spaces", False))
+        tidied = _PROBE not in fmt.decode(tok.encode(_PROBE, add_special_tokens=False))
         return cls(fmt.decode, bytes_=bytes_, silent=silent - bytes_, tidied=tidied)
 
     def add(self, id: int) -> str:

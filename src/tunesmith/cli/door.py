@@ -89,10 +89,12 @@ def _told(line: str, code: int, debug: bool) -> int:
     try:
         from rich.markup import escape
 
+        from tunesmith.ask.safe import printable
         from tunesmith.screen import console
 
         if line:
-            console(stderr=True).print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+            text = escape(printable(line))
+            console(stderr=True).print(f"[bold red]error:[/] {text}", highlight=False, soft_wrap=True)
         sys.stdout.flush()
     except OSError:  # standard error or output is closed or full
         _mute()

@@ -5,21 +5,26 @@ http://localhost:8000/v1                          the model that a server serves
 http://localhost:8000/v1#name                     one of several
 http://localhost:8000/v1#name#tokenizer=FOLDER    with our tokens, so that options can be ranked
 http://localhost:8000/v1#name#answers=NAME        answers kept apart from those of others that serve the same name
+http://localhost:8000/v1#name#key=VARIABLE        with the key in that variable of the environment, not OPENAI_API_KEY
 mine=runs/my                                      under a name of one's own
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tunesmith.errors import EvalError
 
 if TYPE_CHECKING:
     from tunesmith.ask.cache import Answers, Cache
     from tunesmith.ask.respondent import Local
-    from tunesmith.ask.server import Server
+    from tunesmith.ask.server import Place, Server
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,6 @@ class Asked:
 def check_apart(asked: list[Asked]) -> None:
     """Two servers must not answer for each other from the cache, which knows a server's model by its name."""
     from tunesmith.ask.server import Server
-    from tunesmith.errors import EvalError
 
     seen: dict[tuple[str, str, str], Asked] = {}
     for one in asked:
@@ -72,11 +76,31 @@ def name_of(place: str) -> str:
     if own:
         return own
     if place.startswith(("http://", "https://")):
-        from tunesmith.ask.server import parts
+        from tunesmith.ask.server import Place
 
-        url, model, *_ = parts(place)
-        return Path(model).name or url.split("//")[1].partition("/")[0].rpartition("@")[2]
+        there = Place.of(place)
+        return Path(there.model).name or there.url.split("//")[1].partition("/")[0].rpartition("@")[2]
     return Path(place.removeprefix("hub:").partition("@")[0]).name
+
+
+def _key_for(there: Place) -> tuple[str, str]:
+    """The key that goes to a server, and what is to be said of that."""
+    variable = there.key or "OPENAI_API_KEY"
+    key = os.environ.get(variable, "")
+    if there.key and not key:
+        raise EvalError(f"{there.url}: the environment has no {there.key}, which #key= names. Set it, or leave it out.")
+    host = urlsplit(there.url).hostname or ""
+    open_ = bool(key) and there.url.startswith("http://") and not _is_near(host)
+    return key, f"the key in {variable} goes to {host} unencrypted; https:// would hide it" if open_ else ""
+
+
+def _is_near(host: str) -> bool:
+    """Whether an address is of this machine or of a network of one's own."""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
+    return found.is_private or found.is_loopback or found.is_link_local
 
 
 def name_and_place(place: str) -> tuple[str, str]:
@@ -106,7 +130,7 @@ def opened(
 
     from tunesmith.ask.plain import Plain
     from tunesmith.ask.respondent import Local
-    from tunesmith.ask.server import Server, parts
+    from tunesmith.ask.server import Place, Server
     from tunesmith.cli.folders import open_folder
     from tunesmith.models.load import load_model
     from tunesmith.stages import hub
@@ -114,14 +138,13 @@ def opened(
 
     name, place = name_of(place), name_and_place(place)[1]
     if is_server(place):
-        url, model, tokenizer, answers = parts(place)
-        fmt = (
-            open_format(open_folder(hub.place(tokenizer), "tokenizer_config.json").folder, chat) if tokenizer else None
-        )
-        key = os.environ.get("OPENAI_API_KEY", "")
-        settings: dict[str, Any] = {"again": again, "answers": answers, "at_once": at_once, "timeout": timeout}
-        who = Server(url, model, fmt=fmt, key=key, cache=cache, **settings)
-        return Asked(name, who.url, who)
+        there = Place.of(place)
+        tokens = open_folder(hub.place(there.tokenizer), "tokenizer_config.json").folder if there.tokenizer else None
+        fmt = open_format(tokens, chat) if tokens else None
+        key, note = _key_for(there)
+        settings: dict[str, Any] = {"again": again, "answers": there.answers, "at_once": at_once, "timeout": timeout}
+        who = Server(there.url, there.model, fmt=fmt, key=key, cache=cache, **settings)
+        return Asked(name, who.url, who, note=note)
     found = open_folder(hub.place(place))
     folder = found.folder
     model_ = load_model(folder, attention="sdpa")

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from tunesmith import screen
 from tunesmith.cli.eval.figures import table_of
 from tunesmith.errors import EvalError, counted, nearest
 
@@ -75,7 +74,7 @@ def ask(
         raise EvalError(f"Two of the models have the same name: {', '.join(names)}. Write NAME=MODEL.")
     questions = orders.questions(load_tasks_of)
     given = [_named(text, names) for text in trained_on or ()]
-    console = Console()
+    console = screen.console()
     cache = Cache(out / "answers.sqlite")
     used: list[str] = []
     how: dict[str, Any] = {"chat": chat, "alone": alone, "again": again, "at_once": at_once, "timeout": timeout}
@@ -100,15 +99,8 @@ def ask(
                 )
             del one  # before the next is opened
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def tell(what: str, done: int, of: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what)
-            progress.update(bars[what], completed=done, total=of)
-
-        found = evaluate(orders, questions, each(), out, tell)
+    with screen.progress("asked") as told:
+        found = evaluate(orders, questions, each(), out, lambda what, done, of: told(done, of, what))
     for reason, count in by_reason(found.set_aside).items():
         console.print(f"[dim]{counted(count, 'row')} set aside: {escape(reason)}[/]")
     for line in filter(None, used):
