@@ -269,6 +269,34 @@ def test_a_key_that_is_sent_back_is_shown_nowhere(status: str) -> None:
         assert isinstance(said, Failed) and KEY not in said.reason and "***" in said.reason
 
 
+@pytest.mark.parametrize("at", [0, 150, 190, 290, 380, 3990, 4000])
+def test_no_part_of_a_key_is_left_where_a_text_is_cut(at: int, tmp_path: Path) -> None:
+    """Wherever it stands, also behind spaces that are taken out."""
+    begin = KEY[:8]
+
+    def sends(request: Request) -> bytes:
+        fill, kind = [" ", "x"][request.body["max_tokens"] % 2] * (at - request.body["max_tokens"]), about(request)
+        text = f"{fill}{KEY} and more {'y' * 9000}"
+        if "number 0?" in kind:
+            return http(text.encode(), "400 Bad")
+        if "number 1?" in kind:
+            return http(text.encode())
+        if "number 2?" in kind:
+            return http({"choices": [choice("", error=text)]})
+        if "number 3?" in kind:
+            return http({"error": text}, "500 Oops")
+        if "number 4?" in kind:
+            return http({"choices": [choice("", finish_reason=text)]})
+        return answer(model=text, system_fingerprint=text)
+
+    with hostile(sends) as (url, _):
+        who = Server(url, key=KEY, tries=1, cache=Cache(tmp_path / "answers.sqlite"))
+        for limit in range(1, 26):
+            for one in who.say(QUESTIONS[:6], limit=limit):
+                assert one == OK or (isinstance(one, Failed) and begin not in one.reason)
+    assert all(begin.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+
+
 def test_a_key_in_an_answer_is_not_kept(tmp_path: Path) -> None:
     def sends(request: Request) -> bytes:
         return answer(f"It is {request.headers['authorization']}.", model=KEY, system_fingerprint=KEY)

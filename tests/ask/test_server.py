@@ -13,8 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from tests.fake_server import serving
 from tests.models.test_generate import sharp
 from tunesmith.ask.cache import Cache
+from tunesmith.ask.place import Place
 from tunesmith.ask.respondent import Failed, Local, Said
-from tunesmith.ask.server import Place, Server
+from tunesmith.ask.server import Server
 from tunesmith.chat import ChatFormat
 from tunesmith.errors import EvalError
 from tunesmith.evals.ask import Failure, How, ask

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile import answer, hostile
-from tunesmith.ask.server import Place
+from tunesmith.ask.place import Place
 from tunesmith.cli.respondents import _key_for, name_of, opened
 from tunesmith.errors import EvalError
 
 
 def test_each_server_may_have_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-theirs-1234")
-    monkeypatch.setenv("MINE", "sk-mine-5678")
+    monkeypatch.setenv("MINE", "sk-mine-5678\n")
     with hostile(lambda request: answer()) as (url, log):
         opened(f"{url}#tiny")
         opened(f"{url}#tiny#key=MINE")

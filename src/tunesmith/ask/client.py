@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tunesmith.ask.safe import Mask, printable
+from tunesmith.ask.safe import Mask, beginning, printable
 from tunesmith.errors import EvalError
 
 T = TypeVar("T")
@@ -293,24 +293,23 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-async def _start(answer: aiohttp.ClientResponse, most: int = 4000) -> bytes:
+async def _start(answer: aiohttp.ClientResponse) -> bytes:
     """What an error says; the rest is left where it is."""
     found = b""
     async for part in answer.content.iter_any():
         found += part
-        if len(found) >= most:
+        if len(found) > 1 << 16:
             answer.close()
             break
-    return found[:most]
+    return found
 
 
 def _message(data: bytes) -> str:
     """What a server says of its refusal, in whatever shape."""
-    text = data.decode("utf-8", "replace")
     try:
-        value = json.loads(text)
+        value = json.loads(data)
     except (ValueError, RecursionError):
-        return text
+        return beginning(data)
     for key in ("error", "detail", "message"):
         if isinstance(value, dict) and value.get(key):
             value = value[key]

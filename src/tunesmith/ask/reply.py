@@ -19,6 +19,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tunesmith.ask.safe import beginning
+
 M = TypeVar("M", bound=BaseModel)
 _ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "function_call"})
 """Reasons to finish that mean: the model stopped by itself."""
@@ -194,7 +196,7 @@ def read_models(data: bytes) -> list[Model]:
 def _answered(data: bytes) -> _Reply:
     reply = _read(_Reply, data)
     if reply.error is not None:
-        raise Unreadable(f"an error in the reply: {str(reply.error)[:300]}")
+        raise Unreadable(f"an error in the reply: {reply.error}")
     return reply
 
 
@@ -202,8 +204,7 @@ def _read(kind: type[M], data: bytes) -> M:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        shown = data[:200].decode("utf-8", "replace")
-        raise Unreadable(f"no answer in the reply ({_first(error)}): {shown}") from None
+        raise Unreadable(f"no answer in the reply ({_first(error)}): {beginning(data)}") from None
 
 
 def _first(error: ValidationError) -> str:
@@ -216,7 +217,7 @@ def _ordered(choices: Sequence[_Choice]) -> list[_Choice]:
     """Choices by their index; one alone may do without it."""
     for choice in choices:
         if choice.error is not None:
-            raise Unreadable(f"an error in a choice: {str(choice.error)[:300]}")
+            raise Unreadable(f"an error in a choice: {choice.error}")
     if len(choices) == 1 and choices[0].index in (None, 0):
         return list(choices)
     found = {choice.index: choice for choice in choices}
@@ -234,4 +235,4 @@ def _logprob(value: float | None) -> float:
 
 def _served(reply: _Reply) -> str:
     parts = (reply.model, reply.system_fingerprint)
-    return " ".join(part[:200] for part in parts if isinstance(part, str))
+    return " ".join(part for part in parts if isinstance(part, str))

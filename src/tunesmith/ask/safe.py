@@ -1,6 +1,7 @@
 """Texts that others wrote, made safe to print and to keep: keys are masked, terminal escapes are taken out.
 
     printable(text)            no escape sequence, no control character; lines and tabs stay
+    beginning(data)            as much of it as an error shows
     Mask(key)(text)            the key, and what can be turned back into it, is replaced by ***
 
 A server may send back the key that it was given, in an error or as its answer, and an error may hold sequences that
@@ -21,6 +22,15 @@ _ESCAPES = re.compile(
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, marks that turn the direction of writing, and halves of characters."""
 HIDDEN = "***"
+_BEGINNING = 4000
+_LONGEST_KEY = 512
+
+
+def beginning(data: bytes) -> str:
+    """The beginning of a text of others. Where it is cut, so much is left out that no part of a key stands at its end:
+    a part could not be masked."""
+    text = data[:_BEGINNING].decode("utf-8", "replace")
+    return text if len(data) <= _BEGINNING else text[:-_LONGEST_KEY]
 
 
 def printable(text: str) -> str:

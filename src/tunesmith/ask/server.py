@@ -33,7 +33,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tunesmith.ask.client import Client, Refused, Unanswered
 from tunesmith.ask.reply import Choice, Model, Unreadable, Usage, read_likely, read_models, read_said
 from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Format, Said, option_ids
-from tunesmith.ask.safe import printable
 from tunesmith.errors import EvalError, nearest
 from tunesmith.types import Conversation
 
@@ -360,36 +359,3 @@ def _kept(choice: Choice, mask: Callable[[str], str], source: str) -> _Kept:
 def _numbered(whole: bytes, number: int) -> bytes:
     """The key of a sample of a question."""
     return hashlib.blake2b(whole, digest_size=16, key=number.to_bytes(4, "little")).digest() if number else whole
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """``http://host/v1#model#tokenizer=FOLDER#answers=NAME#key=VARIABLE``"""
-
-    url: str
-    model: str = ""
-    tokenizer: str = ""
-    """The folder of the tokenizer, where prompts go as our ids."""
-    answers: str = ""
-    """The name that answers are kept under."""
-    key: str = ""
-    """The environment's variable that holds the key."""
-
-    @classmethod
-    def of(cls, text: str) -> Place:
-        """Read what a person has written; an unknown part is an error."""
-        url, *rest = text.split("#")
-        found: dict[str, str] = {}
-        for part in rest:
-            name, equals, value = part.partition("=")
-            if not equals:
-                name, value = "model", part
-            if name not in ("model", "tokenizer", "answers", "key") or name in found:
-                close = nearest(name, ("tokenizer", "answers", "key"))
-                hint = f" Did you mean #{close}=?" if close else ""
-                raise EvalError(
-                    f"{printable(url)}#...: {printable(part)!r} is not known, or there twice.{hint} Wanted "
-                    "URL#MODEL, then #tokenizer=FOLDER, #answers=NAME or #key=VARIABLE."
-                )
-            found[name] = value
-        return cls(url, **found)

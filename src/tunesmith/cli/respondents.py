@@ -23,8 +23,9 @@ from tunesmith.errors import EvalError
 
 if TYPE_CHECKING:
     from tunesmith.ask.cache import Answers, Cache
+    from tunesmith.ask.place import Place
     from tunesmith.ask.respondent import Local
-    from tunesmith.ask.server import Place, Server
+    from tunesmith.ask.server import Server
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def name_of(place: str) -> str:
     if own:
         return own
     if place.startswith(("http://", "https://")):
-        from tunesmith.ask.server import Place
+        from tunesmith.ask.place import Place
 
         there = Place.of(place)
         return Path(there.model).name or there.url.split("//")[1].partition("/")[0].rpartition("@")[2]
@@ -86,7 +87,7 @@ def name_of(place: str) -> str:
 def _key_for(there: Place) -> tuple[str, str]:
     """The key that goes to a server, and what is to be said of that."""
     variable = there.key or "OPENAI_API_KEY"
-    key = os.environ.get(variable, "")
+    key = os.environ.get(variable, "").strip()  # one that was read from a file often ends with a new line
     if there.key and not key:
         raise EvalError(f"{there.url}: the environment has no {there.key}, which #key= names. Set it, or leave it out.")
     host = urlsplit(there.url).hostname or ""
@@ -128,9 +129,10 @@ def opened(
     servers."""
     from transformers import AutoTokenizer
 
+    from tunesmith.ask.place import Place
     from tunesmith.ask.plain import Plain
     from tunesmith.ask.respondent import Local
-    from tunesmith.ask.server import Place, Server
+    from tunesmith.ask.server import Server
     from tunesmith.cli.folders import open_folder
     from tunesmith.models.load import load_model
     from tunesmith.stages import hub

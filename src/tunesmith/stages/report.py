@@ -34,7 +34,6 @@ class Report(Stage):
     data: Annotated[str, From(("build",))] = Field(description="The build stage.")
     scores: Annotated[str, From(("eval",))] = Field(description="The eval stage.")
     title: str = Field(default="How far does it generalise?", description="The headline of the page.")
-
     figures: list[str] = Field(
         default_factory=list,
         description="Figures of many answers together: f1, calibration, brier, bleu, chrf. Those of suites come by "
@@ -50,9 +49,11 @@ class Report(Stage):
 
         for name in names:
             try:
-                tries_of(name)
+                tries = tries_of(name)
             except UnknownName as error:
                 raise ValueError(str(error)) from None
+            if tries:
+                raise ValueError(f"{name} belongs to a suite, which says how often its questions are asked")
         return names
 
     def run(self, job: Job) -> Mapping[str, Any]:
