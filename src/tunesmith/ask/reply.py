@@ -187,7 +187,7 @@ def read_models(data: bytes) -> list[Model]:
         name = entry.get("id")
         if not isinstance(name, str) or not name:
             raise Unreadable("a model without a name")
-        told = {key: entry[key] for key in ("root", "parent", "meta", "max_model_len") if entry.get(key) is not None}
+        told = {key: entry[key] for key in ("root", "parent", "meta") if entry.get(key) is not None}
         text = json.dumps(told, sort_keys=True)
         found.append(Model(name, hashlib.blake2b(text.encode(), digest_size=8).hexdigest() if told else ""))
     return found
