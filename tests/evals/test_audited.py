@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from tunesmith.data.leaks import Item
@@ -64,6 +65,8 @@ def test_figures_with_and_without_what_leaks(tmp_path: Path) -> None:
     assert split(records) is None
     known = marked([*records, record("river/1@t", 1.0, "seen"), record("new/1@t", 1.0)], QUESTIONS, found)
     assert [r.leak for r in known] == ["exact", "near", "", "", None, None]
+    samples = [replace(record(f"river/{n}@t~{n}", 1.0), sample=n) for n in (1, 2)]
+    assert [r.leak for r in marked(samples, QUESTIONS, found)] == ["exact", "near"]
     (line,) = standing(known[:-2], ["m"])
     (cell,) = line.cells
     assert cell.leaked is not None and (cell.leaked.value, cell.leaked.n) == (1.0, 2)

@@ -50,7 +50,8 @@ def marked(records: Iterable[Record], questions: Iterable[Conversation], found: 
     audited = {question.id for question in questions}
     out = []
     for record in records:
-        id = record.id if record.id in audited else question_id(record)
+        names = (record.id, question_id(record), record.id.rpartition("#")[0])
+        id = next((name for name in names if name in audited), "")
         known = id in audited and record.level not in BY_DESIGN
         out.append(replace(record, leak=found[id].name if id in found else "") if known else record)
     return out
