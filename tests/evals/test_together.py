@@ -243,3 +243,17 @@ def test_a_report_names_only_figures_that_it_can_make(name: str, said: str) -> N
     with pytest.raises(ValueError, match=said):
         Report(kind="report", data="build", scores="eval", figures=[name])
     assert Report(kind="report", data="build", scores="eval", figures=["f1", "bleu"]).figures == ["f1", "bleu"]
+
+
+def test_the_report_stage_gives_its_own_figures_and_those_of_suites(folder: Path) -> None:
+    from tunesmith.stages.evaluate import Evaluate
+    from tunesmith.stages.report import Report
+
+    path = suite(folder, "samples: 2\ntemperature: 0.8\nfigures: [pass@2]\n")
+    asked = Evaluate(kind="eval", data="build", tuned="tune", suites=[str(path)])
+    plain = [record("p1", 1.0), record("p2", 0.0, gold=("y",))]
+    records = [*plain, *sampled("q1", 1, 2, format="s"), *sampled("q2", 0, 2, format="s")]
+    report = Report(kind="report", data="build", scores="eval", figures=["f1"])
+    found = {(f.name, f.format): f for f in report._together(asked, records)}
+    assert found.keys() == {("f1", "instruction"), ("f1", "s"), ("pass@2", "s")}
+    assert found["pass@2", "s"].value == 0.5 and found["f1", "instruction"].n == 2
