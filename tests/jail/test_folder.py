@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tunesmith.jail import folder
 
 
 @pytest.fixture
-def deep(tmp_path: Path) -> Path:
+def deep(tmp_path: Path) -> Iterator[Path]:
     base, here = tmp_path / "base", os.getcwd()
     base.mkdir()
     os.chdir(base)
@@ -25,7 +26,8 @@ def deep(tmp_path: Path) -> Path:
     finally:
         os.chdir(here)
     (base / "closed").mkdir(mode=0)
-    return base
+    yield base
+    folder.empty(base)  # pytest could not
 
 
 def test_counting(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,13 +118,14 @@ class Desk:
         return self._unpack(reply["value"])
 
     def _error(self, name: str, text: str) -> BaseException:
-        kind = self.classes.get(name) or getattr(builtins, name, None)
+        kind: Any = self.classes.get(name) or getattr(builtins, name, None)
         if not isinstance(kind, type) or not issubclass(kind, BaseException):
             kind = type(name, (Exception,), {})
         try:
-            return kind(text)
+            error: BaseException = kind(text)
         except TypeError:  # it wants more than a text
-            return Exception(text)
+            error = Exception(text)
+        return error
 
     def _pack(self, value: Any) -> Any:
         return pack(value, self._lend, self.classes)

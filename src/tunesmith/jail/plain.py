@@ -44,7 +44,7 @@ def pack(value: Any, lend: Lend, classes: Mapping[str, Any]) -> Any:
 
     if value is None or value is True or value is False:
         return value
-    kind = type(value)
+    kind: Any = type(value)
     if isinstance(value, int):
         number = int.__index__(value)
         return number if -_SMALL < number < _SMALL else ["int", hex(number)]
@@ -167,7 +167,7 @@ def _object(classes: Mapping[str, Any], name: str, attributes: list[Any]) -> Any
     kind = classes.get(name)
     if not isinstance(kind, type):
         raise ValueError(f"no class {name!r}")
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     for key, value in attributes:
         if not isinstance(key, str) or not key.isidentifier() or key.startswith("__"):
             raise ValueError(f"no attribute {key!r}")

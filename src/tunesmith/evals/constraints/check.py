@@ -4,7 +4,8 @@
     def number_words(text: str, *, zh: bool, num_words: int, relation: str) -> bool: ...
 
 Names and arguments are those of IFEval (Zhou et al. 2023, arXiv:2311.07911), so that its rows can be asked, and those
-that others have made in its form. ``zh`` says that the row is Chinese: a character is a word, a comma may be wide.
+that others have made in its form. Decisions on English rows are those of IFEval's own program, whatever one may think of
+some of them. ``zh`` says that the row is Chinese: a character is a word, a comma may be wide.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")
 _PLAIN_WORD = re.compile(r"\w+")
 _END = re.compile(
-    r"""[.!?…]+["'”’)\]]*(?=\s+["'“‘(\[]*[^\sa-z])"""  # a mark, then white space and no small letter
+    r"""[.!?…]+["'”’)\]*_]*(?=\s+["'“‘(\[*_]*[^\sa-z])"""  # a mark, then white space and no small letter
     r"""|[。！？]+["'”’」』）]*"""
     r"""|(?=\n\s*\n)"""
 )
 _SHORT_FORM = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|Inc|Ltd|Co|Corp|No|Fig|Gen|Rep|Sen|Capt|Col|Lt|Mt|e\.g|i\.e|approx)|\b[A-Z])\.$"
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|Inc|Ltd|Co|Corp|No|Fig|Gen|Rep|Sen|Capt|Col|Lt|Mt|e\.g|i\.e|approx)|\b[A-Z]|^\d+)\.$"
 )
 
 
@@ -53,8 +54,16 @@ def words(text: str, *, zh: bool) -> int:
     return len((_WORD if zh else _PLAIN_WORD).findall(text))
 
 
+def found(pattern: str, text: str) -> list[str]:
+    """All places where a keyword stands. IFEval takes keywords for regular expressions; one that is none is itself."""
+    try:
+        return [match[0] for match in re.finditer(pattern, text, re.IGNORECASE)]
+    except re.error:
+        return [match[0] for match in re.finditer(re.escape(pattern), text, re.IGNORECASE)]
+
+
 def sentences(text: str) -> list[str]:
-    """The sentences of a text. Titles, initials and abbreviations end none; an empty line does."""
+    """The sentences of a text as a reader sees them. Titles, initials and abbreviations end none; an empty line does."""
     found: list[str] = []
     begin = 0
     for end in [*(match.end() for match in _END.finditer(text)), len(text)]:

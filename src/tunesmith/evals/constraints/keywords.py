@@ -5,31 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tunesmith.evals.constraints.check import CHECKS, holds
+from tunesmith.evals.constraints.check import CHECKS, found, holds
 
 
 @CHECKS.add("keywords:existence")
 def existence(text: str, *, zh: bool, keywords: Sequence[str]) -> bool:
     """Each keyword stands somewhere, also within a word."""
-    return all(word.casefold() in text.casefold() for word in keywords)
+    return all(found(word, text) for word in keywords)
 
 
 @CHECKS.add("keywords:frequency")
 def frequency(text: str, *, zh: bool, keyword: str, frequency: int, relation: str) -> bool:
     """A keyword stands there so often, also within words."""
-    return holds(text.casefold().count(keyword.strip().casefold()), relation, frequency)
+    return holds(len(found(keyword.strip(), text)), relation, frequency)
 
 
 @CHECKS.add("keywords:forbidden_words")
 def forbidden_words(text: str, *, zh: bool, forbidden_words: Sequence[str]) -> bool:
     """None of the words is there; within another word it may be, but not in Chinese, which does not divide them."""
-    return not any(_stands(word, text) for word in forbidden_words)
-
-
-def _stands(word: str, text: str) -> bool:
-    begin = r"\b" if re.match(r"[^\W\u3400-\u9fff]", word) else ""
-    end = r"\b" if re.search(r"[^\W\u3400-\u9fff]$", word) else ""
-    return re.search(begin + re.escape(word) + end, text, re.IGNORECASE) is not None
+    if zh:
+        return not any(found(re.escape(word), text) for word in forbidden_words)
+    return not any(found(rf"\b{word}\b", text) for word in forbidden_words)
 
 
 @CHECKS.add("keywords:letter_frequency")

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from tunesmith.evals.constraints.check import CHECKS
+from tunesmith.evals.constraints.check import CHECKS, found
 
 _YES_NO = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _YES_NO_ZH = ("我的答案是肯定的。", "我的答案是否定的。", "我的答案是不确定。")
@@ -22,15 +22,14 @@ def number_placeholders(text: str, *, zh: bool, num_placeholders: int) -> bool:
 def postscript(text: str, *, zh: bool, postscript_marker: str) -> bool:
     """Somewhere a postscript begins; spaces within P.S. do not matter."""
     marker = postscript_marker.strip().lower()
-    pattern = {"p.s.": r"p\.\s?s\.", "p.p.s": r"p\.\s?p\.\s?s"}.get(marker) or re.escape(marker)
-    return re.search(pattern, text.lower()) is not None
+    return bool(found({"p.s.": r"p\.\s?s\.", "p.p.s": r"p\.\s?p\.\s?s"}.get(marker, marker), text.lower()))
 
 
 @CHECKS.add("detectable_format:number_bullet_lists")
 def number_bullet_lists(text: str, *, zh: bool, num_bullets: int) -> bool:
     """Exactly so many lines that begin with * or -; in Chinese also with • or ·."""
-    marks = r"^\s*(?:\*[^*]|[-•·])" if zh else r"^\s*(?:\*[^*\n]|-)"
-    return len(re.findall(marks, text, re.MULTILINE)) == num_bullets
+    marks = (r"^\s*\*[^*].*$", r"^\s*[-•·].*$" if zh else r"^\s*-.*$")
+    return sum(len(re.findall(mark, text, re.MULTILINE)) for mark in marks) == num_bullets
 
 
 @CHECKS.add("detectable_format:constrained_response")
@@ -42,8 +41,8 @@ def constrained_response(text: str, *, zh: bool, options: Sequence[str] = ()) ->
 @CHECKS.add("detectable_format:number_highlighted_sections")
 def number_highlighted_sections(text: str, *, zh: bool, num_highlights: int) -> bool:
     """At least so many *highlights* or **highlights**. As in IFEval, a pair of stars within a double one counts too."""
-    single = [found for found in re.findall(r"\*[^\n*]*\*", text) if found.strip("*").strip()]
-    double = [found for found in re.findall(r"\*\*[^\n*]*\*\*", text) if found[2:-2].strip()]
+    single = [one for one in re.findall(r"\*[^\n*]*\*", text) if one.strip("*").strip()]
+    double = [one for one in re.findall(r"\*\*[^\n*]*\*\*", text) if one[2:-2].strip()]
     return len(single) + len(double) >= num_highlights
 
 
@@ -58,8 +57,11 @@ def multiple_sections(text: str, *, zh: bool, section_spliter: str, num_sections
 @CHECKS.add("detectable_format:json_format")
 def json_format(text: str, *, zh: bool) -> bool:
     """All of it is JSON, in a fence of backticks or not."""
+    text = text.strip()
+    for mark in ("```json", "```Json", "```JSON", "```"):
+        text = text.removeprefix(mark)
     try:
-        json.loads(re.sub(r"^```(?:json)?|```$", "", text.strip(), flags=re.IGNORECASE).strip())
+        json.loads(text.removesuffix("```").strip())
     except (ValueError, RecursionError):
         return False
     return True
@@ -68,5 +70,6 @@ def json_format(text: str, *, zh: bool) -> bool:
 @CHECKS.add("detectable_format:title")
 def title(text: str, *, zh: bool) -> bool:
     """A title in <<double angular brackets>>; in Chinese 《》 does too."""
-    found = re.findall(r"<<[^\n]+>>", text) + (re.findall(r"《[^\n》]+》", text) if zh else [])
-    return any(one.strip("<>《》").strip() for one in found)
+    titles = [one.lstrip("<").rstrip(">") for one in re.findall(r"<<[^\n]+>>", text)]
+    titles += re.findall(r"《([^\n》]+)》", text) if zh else []
+    return any(one.strip() for one in titles)

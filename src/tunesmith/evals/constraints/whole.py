@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
+from tunesmith.evals.constraints import punkt
 from tunesmith.evals.constraints.check import CHECKS, holds
 
 _QUOTES = (('"', '"'), ("“", "”"), ("「", "」"))
-_TOKEN = re.compile(r"[^\W_]+(?:[-'’.&][^\W_]+)*")
 
 
 @CHECKS.add("language:response_language")
@@ -30,8 +28,8 @@ def english_lowercase(text: str, *, zh: bool) -> bool:
 
 @CHECKS.add("change_case:capital_word_frequency")
 def capital_word_frequency(text: str, *, zh: bool, capital_frequency: int, capital_relation: str) -> bool:
-    """So many words in capitals; one with hyphens is one."""
-    return holds(sum(word.isupper() for word in _TOKEN.findall(text)), capital_relation, capital_frequency)
+    """So many words in capitals, as the Penn Treebank divides them: one with hyphens is one, IT'S is two."""
+    return holds(sum(word.isupper() for word in punkt.words(text)), capital_relation, capital_frequency)
 
 
 @CHECKS.add("punctuation:no_comma")
@@ -43,7 +41,7 @@ def no_comma(text: str, *, zh: bool) -> bool:
 @CHECKS.add("startend:end_checker")
 def end_checker(text: str, *, zh: bool, end_phrase: str) -> bool:
     """It ends with a phrase; quotes around the whole do not matter."""
-    return text.strip().strip('"“”').lower().endswith(end_phrase.strip().lower())
+    return text.strip().strip('"“”' if zh else '"').lower().endswith(end_phrase.strip().lower())
 
 
 @CHECKS.add("startend:quotation")
