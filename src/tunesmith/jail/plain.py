@@ -75,7 +75,7 @@ def pack(value: Any, lend: Lend, classes: Mapping[str, Any]) -> Any:
         return ["range", each((value.start, value.stop, value.step))]
     if kind is datetime.timedelta:
         return ["timedelta", [value.days, value.seconds, value.microseconds]]
-    if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+    if isinstance(value, type) and getattr(builtins, str(value.__name__), None) is value:
         return ["type", value.__name__]
     if classes.get(kind.__name__) is kind and hasattr(value, "__dict__"):
         return ["object", kind.__name__, each(vars(value).items())]

@@ -22,32 +22,107 @@ from tunesmith.evals.constraints import CHECKS, follows, punkt
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 SPECIAL = [
-    "**Bold end.** Then", "He said “No.” Then", "I live on 5th Ave. It is far.", "She has a Ph.D. He has none.", "At 5 p.m. The end.",
-    "J. Smith met K. He ran.", "no. 3 is here", "It cost 3.5. Yes", "e.g. this", "U.S. Army", "Wait... What?", ". . . so", "Hi!!! You?!",
-    "1. One\n2. Two", "* a\n* b", "*\nx", "- a\n\n- b", "<<Title>>", "<<《》>>", "[x] [y]", "P.S. bye", "P.P.S bye", "p. s. x",
-    "******", "***", "\n\n", "\n", " ", '"', "'", "”", "*", "**hi**", "* *", "{", '{"a": 1}', "```json\n{}\n```", "Section 1", "SECTION 2",
-    "My answer is yes.", "NASA", "IT'S", "DON'T", "CANNOT", "A/B", "AT&T", "C++", "X-RAY", "(OK)", "It's", "weekend,", "'weekend'",
-    "That is all.", "café", "你好。", "…", "--", "—", ";", ":", "a", "I", "the", "The", "3", "Dr.", "Mr. X", "etc. And", "etc. and",
-]  # fmt: skip
+    "**Bold end.** Then",
+    "He said “No.” Then",
+    "I live on 5th Ave. It is far.",
+    "She has a Ph.D. He has none.",
+    "At 5 p.m. The end.",
+    "J. Smith met K. He ran.",
+    "no. 3 is here",
+    "It cost 3.5. Yes",
+    "e.g. this",
+    "U.S. Army",
+    "Wait... What?",
+    ". . . so",
+    "Hi!!! You?!",
+    "1. One\n2. Two",
+    "* a\n* b",
+    "*\nx",
+    "- a\n\n- b",
+    "<<Title>>",
+    "<<《》>>",
+    "[x] [y]",
+    "P.S. bye",
+    "P.P.S bye",
+    "p. s. x",
+    "******",
+    "***",
+    "\n\n",
+    "\n",
+    " ",
+    '"',
+    "'",
+    "”",
+    "*",
+    "**hi**",
+    "* *",
+    "{",
+    '{"a": 1}',
+    "```json\n{}\n```",
+    "Section 1",
+    "SECTION 2",
+    "My answer is yes.",
+    "NASA",
+    "IT'S",
+    "DON'T",
+    "CANNOT",
+    "A/B",
+    "AT&T",
+    "C++",
+    "X-RAY",
+    "(OK)",
+    "It's",
+    "weekend,",
+    "'weekend'",
+    "That is all.",
+    "café",
+    "你好。",
+    "…",
+    "--",
+    "—",
+    ";",
+    ":",
+    "a",
+    "I",
+    "the",
+    "The",
+    "3",
+    "Dr.",
+    "Mr. X",
+    "etc. And",
+    "etc. and",
+]
 ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "keywords:existence": [{"keywords": ["the", "answer"]}, {"keywords": ["c.f"]}],
-    "keywords:frequency": [{"keyword": "the", "frequency": 2, "relation": "at least"}, {"keyword": "a.", "frequency": 9, "relation": "less than"}],
+    "keywords:frequency": [
+        {"keyword": "the", "frequency": 2, "relation": "at least"},
+        {"keyword": "a.", "frequency": 9, "relation": "less than"},
+    ],
     "keywords:forbidden_words": [{"forbidden_words": ["the", "not"]}, {"forbidden_words": ["a.b", "3"]}],
     "keywords:letter_frequency": [{"letter": "E", "let_frequency": 5, "let_relation": "less than"}],
-    "length_constraints:number_words": [{"num_words": 20, "relation": "at least"}, {"num_words": 60, "relation": "less than"}],
+    "length_constraints:number_words": [
+        {"num_words": 20, "relation": "at least"},
+        {"num_words": 60, "relation": "less than"},
+    ],
     "length_constraints:number_sentences": [
         {"num_sentences": n, "relation": relation} for n in range(1, 9) for relation in ("at least", "less than")
     ],
     "length_constraints:number_paragraphs": [{"num_paragraphs": n} for n in (1, 2, 3)],
     "length_constraints:nth_paragraph_first_word": [
-        {"num_paragraphs": n, "nth_paragraph": m, "first_word": word} for n in (1, 2, 3) for m in range(1, n + 1) for word in ("the", "Weekend")
+        {"num_paragraphs": n, "nth_paragraph": m, "first_word": word}
+        for n in (1, 2, 3)
+        for m in range(1, n + 1)
+        for word in ("the", "Weekend")
     ],
     "detectable_content:number_placeholders": [{"num_placeholders": 1}, {"num_placeholders": 3}],
     "detectable_content:postscript": [{"postscript_marker": "P.S."}, {"postscript_marker": "P.P.S"}],
     "detectable_format:number_bullet_lists": [{"num_bullets": n} for n in (1, 2, 3)],
     "detectable_format:constrained_response": [{}],
     "detectable_format:number_highlighted_sections": [{"num_highlights": n} for n in (1, 2, 4)],
-    "detectable_format:multiple_sections": [{"section_spliter": "Section", "num_sections": 1}, {"section_spliter": "SECTION", "num_sections": 2}],
+    "detectable_format:multiple_sections": [
+        {"section_spliter": "Section", "num_sections": 1},
+        {"section_spliter": "SECTION", "num_sections": 2},
+    ],
     "detectable_format:json_format": [{}],
     "detectable_format:title": [{}],
     "combination:two_responses": [{}],
@@ -55,10 +130,12 @@ ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "startend:end_checker": [{"end_phrase": "That is all."}, {"end_phrase": "yes."}],
     "startend:quotation": [{}],
     "change_case:capital_word_frequency": [
-        {"capital_frequency": n, "capital_relation": relation} for n in (1, 2, 4) for relation in ("at least", "less than")
+        {"capital_frequency": n, "capital_relation": relation}
+        for n in (1, 2, 4)
+        for relation in ("at least", "less than")
     ],
     "punctuation:no_comma": [{}],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +177,13 @@ def reference(tokenizer: Any) -> Iterator[Any]:
         registry = importlib.import_module("lm_eval.tasks.ifeval.instructions_registry")
         patch.setattr(util, "_get_sentence_tokenizer", lambda: tokenizer)
         patch.setattr(
-            util, "nltk", types.SimpleNamespace(
+            util,
+            "nltk",
+            types.SimpleNamespace(
                 word_tokenize=lambda text: [word for one in tokenizer.tokenize(text) for word in words.tokenize(one)],
                 tokenize=importlib.import_module("nltk.tokenize"),
             ),
-        )  # fmt: skip
+        )
         yield registry.INSTRUCTION_DICT
 
 
@@ -123,9 +202,11 @@ def made(count: int) -> list[str]:
     """Texts put together from what is hard."""
     chance = Random(4)
     return [
-        "".join(chance.choice(SPECIAL) + chance.choice(["", " ", " ", "\n", "\n\n"]) for _ in range(chance.randrange(1, 14)))
+        "".join(
+            chance.choice(SPECIAL) + chance.choice(["", " ", " ", "\n", "\n\n"]) for _ in range(chance.randrange(1, 14))
+        )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def differing(reference: Any, texts: list[str]) -> list[tuple[str, Any, str]]:

@@ -4,8 +4,8 @@
     def number_words(text: str, *, zh: bool, num_words: int, relation: str) -> bool: ...
 
 Names and arguments are those of IFEval (Zhou et al. 2023, arXiv:2311.07911), so that its rows can be asked, and those
-that others have made in its form. Decisions on English rows are those of IFEval's own program, whatever one may think of
-some of them. ``zh`` says that the row is Chinese: a character is a word, a comma may be wide.
+that others have made in its form. Decisions on English rows are those of IFEval's own program. ``zh`` says that the
+row is Chinese: a character is a word, a comma may be wide.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ def found(pattern: str, text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text as a reader sees them. Titles, initials and abbreviations end none; an empty line does."""
-    found: list[str] = []
+    """The sentences that a reader sees. Titles, initials and abbreviations end none; an empty line does."""
+    parts: list[str] = []
     begin = 0
     for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
         part, begin = text[begin:end].strip(), end
         if not part:
             continue
-        if found and _SHORT_FORM.search(found[-1]):
-            found[-1] += " " + part
+        if parts and _SHORT_FORM.search(parts[-1]):
+            parts[-1] += " " + part
         else:
-            found.append(part)
-    return found
+            parts.append(part)
+    return parts
 
 
 def follows(text: str, check: Mapping[str, Any], *, zh: bool = False) -> bool:

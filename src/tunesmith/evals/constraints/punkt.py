@@ -190,9 +190,9 @@ def _decide(token: _Token, follower: _Token) -> None:
     if token.abbreviates and not initial and (begins or (capital and follows in learned.starters)):
         token.ends = True
         return
-    if initial or kind == "##number##":
-        if begins is False or (begins is None and initial and capital and follows not in learned.small):
-            token.ends, token.abbreviates = False, True
+    no_beginning = begins is False or (begins is None and initial and capital and follows not in learned.small)
+    if (initial or kind == "##number##") and no_beginning:
+        token.ends, token.abbreviates = False, True
 
 
 def _begins(token: _Token) -> bool | None:
