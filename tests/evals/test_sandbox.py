@@ -253,6 +253,7 @@ FILLS = {
     "no name any more": "open('x', 'w'); os.remove('x')",
     "never a name": "open(os.open('.', os.O_TMPFILE | os.O_RDWR), 'w')",
     "another's name": "open('x', 'w'); os.rename('x', 'y')",
+    "in folders that nobody may read": "(os.mkdir(str(i), 0o300), open(f'{i}/x', 'w'))[1]",
     "mapped and closed": "open('x', 'w+')",
 }
 

@@ -120,7 +120,7 @@ def _walk(path: Path) -> Iterator[tuple[int, str, bool]]:
                 continue
             name = names.pop()
             yield at, name, False
-            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            with suppress(OSError):  # it is no folder, or gone
                 at = _go(at, name)
                 above.append((name, names))
                 names = os.listdir(at)
@@ -129,7 +129,12 @@ def _walk(path: Path) -> Iterator[tuple[int, str, bool]]:
 
 
 def _go(at: int, name: str) -> int:
-    """Into the next folder."""
-    to = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    """Into the next folder, also where its program has closed it to readers."""
+    how = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        to = os.open(name, how, dir_fd=at)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=at)
+        to = os.open(name, how, dir_fd=at)
     os.close(at)
     return to
