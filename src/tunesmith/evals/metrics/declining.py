@@ -14,10 +14,9 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
-import yaml
-
+from tunesmith.document import shipped
 from tunesmith.evals.metrics.metric import tidy
 
 _REFUSES_WITHIN, _SCOLDS_WITHIN = 3, 1
@@ -60,8 +59,7 @@ class Phrases:
 @functools.cache
 def phrases(language: str) -> Phrases:
     """The phrases that come with this package."""
-    text = resources.files(__package__).joinpath("declining.yaml").read_text(encoding="utf-8")
-    kept = yaml.safe_load(text)[language]
+    kept = shipped(Path(__file__).with_suffix(".yaml"))[language]
 
     def any_of(lines: list[str]) -> re.Pattern[str]:
         for name, group in kept["words"].items():
