@@ -195,6 +195,12 @@ def test_nothing_is_run_where_it_is_not_safe(started: Callable[[str], None]) -> 
             run_tests("x = 1", "assert x == 1")
 
 
+def test_elsewhere_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with pytest.raises(EvalError, match="on Linux only"):
+        run_python("print(1)")
+
+
 PLAIN = "from tunesmith.jail import folder\nfolder._own_namespace = lambda: False"
 ORDINARY = """
 import ctypes, os

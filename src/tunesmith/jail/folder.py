@@ -9,6 +9,7 @@ is then stopped once it has written too much.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +20,10 @@ FILES = 10_000
 _NEW_NAMESPACE, _NEW_USER = 0x00020000, 0x10000000
 _RECURSIVE, _PRIVATE, _NO_SETUID, _NO_DEVICES, _DETACH = 0x4000, 1 << 18, 2, 4, 2
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 class Folders:
@@ -52,10 +56,10 @@ class Folders:
     def _mount(self) -> bool:
         options = f"size={FILES_MB << 20},nr_inodes={FILES},mode=0700".encode()
         flags = _NO_SETUID | _NO_DEVICES
-        return bool(_libc.mount(b"program", os.fsencode(self.path), b"tmpfs", ctypes.c_ulong(flags), options) == 0)
+        return bool(_libc().mount(b"program", os.fsencode(self.path), b"tmpfs", ctypes.c_ulong(flags), options) == 0)
 
     def _unmount(self) -> None:
-        _libc.umount2(os.fsencode(self.path), _DETACH)
+        _libc().umount2(os.fsencode(self.path), _DETACH)
 
 
 def _comes_through(try_it: Callable[[], bool]) -> bool:
@@ -72,13 +76,13 @@ def _comes_through(try_it: Callable[[], bool]) -> bool:
 def _own_namespace() -> bool:
     """See file systems that others do not see; whether this is allowed."""
     user, group = os.getuid(), os.getgid()
-    if _libc.unshare(_NEW_NAMESPACE) != 0:
-        if _libc.unshare(_NEW_USER | _NEW_NAMESPACE) != 0:
+    if _libc().unshare(_NEW_NAMESPACE) != 0:
+        if _libc().unshare(_NEW_USER | _NEW_NAMESPACE) != 0:
             return False
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    return bool(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None) == 0)
+    return bool(_libc().mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None) == 0)
 
 
 def _too_much(path: Path) -> bool:
