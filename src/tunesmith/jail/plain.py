@@ -75,10 +75,12 @@ def pack(value: Any, lend: Lend, classes: Mapping[str, Any]) -> Any:
         return ["range", each((value.start, value.stop, value.step))]
     if kind is datetime.timedelta:
         return ["timedelta", [value.days, value.seconds, value.microseconds]]
-    if isinstance(value, type) and getattr(builtins, str(value.__name__), None) is value:
-        return ["type", value.__name__]
-    if classes.get(kind.__name__) is kind and hasattr(value, "__dict__"):
-        return ["object", kind.__name__, each(vars(value).items())]
+    if isinstance(value, type):
+        type_name = value.__name__
+        return ["type", type_name] if getattr(builtins, type_name, None) is value else lend(value)
+    class_name = type(value).__name__
+    if classes.get(class_name) is type(value) and hasattr(value, "__dict__"):
+        return ["object", class_name, each(vars(value).items())]
     array = _array(value)
     return lend(value) if array is None else array
 
