@@ -1,20 +1,24 @@
 """How fast a small model is tuned on CPU: tunesmith and TRL, the same model, rows and loss.
 
-    python benchmarks/train_cpu.py [--size 13m|110m] [--lora] [--turns 3] [--steps 4] [--curve 50]
+    python benchmarks/train_cpu.py [--size 13m|110m] [--learn answers,all] [--lora] [--turns 3] [--steps 4] [--curve 50]
 
-A Llama of 13M or 110M parameters with a vocabulary of 32k starts from the same weights on both sides and learns the
-answers of T0 conversations, 4 x 1024 tokens a step, AdamW, with each side's own loop, packing and default attention:
+A Llama of 13M or 110M parameters with a vocabulary of 32k starts from the same weights on both sides and learns from
+T0 conversations, about 4 x 1024 tokens a step, AdamW, with each side's own loop and default attention. What is learned
+are the answers, which are one token in twenty (our best case: no logits are computed elsewhere), and then all tokens:
 
-- tunesmith: `train(..., "sft", ...)`;
-- TRL: `SFTTrainer` with packing, assistant-only loss and no gradient checkpointing (it would be slower).
+- tunesmith: `train(..., "sft", ...)`, and `"pretrain"` for all tokens;
+- TRL: `SFTTrainer` without gradient checkpointing (it would be slower), packed, and unpacked with rows of like length
+  together.
 
 With `--lora` both train an adapter of rank 16 on all linear layers, TRL through PEFT. With `--curve N` both first take
 N steps in float32 on the same conversations in the same order, and their losses are compared step by step.
 
 Ours is also run with `recompute` and 1024 tokens at once, which trades speed for memory and is reported beside. Every
-setting runs in a process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL
-also one and four packed rows in a forward pass; after the first turn the fastest setting of each side goes on. Sides
-take turns and medians count. Tokens are real ones, never padding. First of all the loss of the same untrained model on
+setting runs in a process of its own, so that peak memory is its own. Both sides try float32 and bfloat16, TRL also one
+and four packed rows in a forward pass, and rows that are not packed; after the first turn the fastest setting of each
+side goes on. Sides take turns and medians count. Tokens are real ones, never padding. At the end the fastest settings
+compute with one thread each, and the seconds that the processor has worked are counted: other work on the machine does
+not change them much. First of all the loss of the same untrained model on
 the same conversations is compared in float32. The last line is one JSON object.
 """
 
@@ -63,6 +67,8 @@ CURVE_ROWS = 16
 """Conversations in a step of the curve."""
 LEARNING_RATE = 3e-4
 RANK, ALPHA = 16, 32
+UNPACKED = 8
+"""Conversations at once where the other side does not pack."""
 PACKAGES = {"tunesmith": ("tunesmith", "torch", "transformers"), "trl": ("trl", "torch", "transformers", "accelerate")}
 
 
@@ -76,21 +82,39 @@ def peak_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def speed(times: list[float], tokens: list[int]) -> dict[str, float]:
-    """Tokens a second from the end of the first step, which warms up, to the end of the last."""
-    return {"rate": sum(tokens[1:]) / (times[-1] - times[0]), "tokens": sum(tokens), "peak_mb": peak_mb()}
+class Clock:
+    """The time and the processor's time at the end of each step, and the tokens of each."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.worked: list[float] = []
+        self.tokens: list[int] = []
+
+    def note(self) -> None:
+        self.times.append(time.perf_counter())
+        self.worked.append(time.process_time())
+
+    def speed(self) -> dict[str, float]:
+        """Tokens a second from the end of the first step, which warms up, to the end of the last."""
+        tokens = sum(self.tokens[1:])
+        return {
+            "rate": tokens / (self.times[-1] - self.times[0]),
+            "worked_ms_a_token": 1000 * (self.worked[-1] - self.worked[0]) / tokens,
+            "tokens": sum(self.tokens),
+            "peak_mb": peak_mb(),
+        }
 
 
 class Tunesmith:
     """Our side of the comparison, in the process of one setting."""
 
-    def __init__(self, folder: Path, precision: str, lora: bool) -> None:
+    def __init__(self, folder: Path, precision: str, lora: bool, learn: str) -> None:
         from transformers import AutoTokenizer
 
         from tunesmith.chat import ChatFormat
         from tunesmith.plan import TokenStore
 
-        self.folder, self.lora = folder, lora
+        self.folder, self.lora, self.learn = folder, lora, learn
         self.precision, _, self.recompute = precision.partition("+")
         fmt = ChatFormat.named("chatml", AutoTokenizer.from_pretrained(folder))
         self.store = TokenStore.of(fmt.encode_many(conversations(folder), max_length=LENGTH))
@@ -147,33 +171,33 @@ class Tunesmith:
                 "precision": self.precision,
                 "save_every": 10**6,
                 "seed": turn,
-                "recompute": bool(self.recompute),
-                "tokens_at_once": 1024 if self.recompute else None,
+                **({"recompute": "layers", "tokens_at_once": 1024} if self.recompute else {}),
                 "adapter": {"rank": RANK, "alpha": ALPHA} if self.lora else None,
             }
         )
-        times: list[float] = []
-        tokens: list[int] = []
+        clock = Clock()
 
         def note(event: Any) -> None:
-            times.append(time.perf_counter())
-            tokens.append(event.tokens)
+            clock.note()
+            clock.tokens.append(event.tokens)
 
-        out = self.folder / f"ours.{self.precision}{self.recompute}.{turn}"
-        train(self.folder, "sft", {"t0": self.store}, {"t0": 1.0}, settings, out, on_event=note, progress=False)
-        return speed(times, tokens)
+        out = self.folder / f"ours.{self.learn}.{self.precision}{self.recompute}.{os.getpid()}.{turn}"
+        objective = "sft" if self.learn == "answers" else "pretrain"
+        train(self.folder, objective, {"t0": self.store}, {"t0": 1.0}, settings, out, on_event=note, progress=False)
+        return clock.speed()
 
 
 class TRL:
     """The other side, in the peers' environment."""
 
-    def __init__(self, folder: Path, precision: str, rows_at_once: int, lora: bool) -> None:
+    def __init__(self, folder: Path, precision: str, rows_at_once: int, lora: bool, learn: str) -> None:
         import datasets
         from transformers import AutoTokenizer
 
         datasets.disable_progress_bars()
         datasets.disable_caching()
         self.folder, self.precision, self.rows_at_once, self.lora = folder, precision, rows_at_once, lora
+        self.learn = learn
         self.tok = AutoTokenizer.from_pretrained(folder)
         self.tok.chat_template = GENERATION
         self.tok.pad_token = self.tok.eos_token
@@ -186,11 +210,9 @@ class TRL:
 
         values: dict[str, Any] = {
             "output_dir": str(self.folder / "trl"),
-            "assistant_only_loss": True,
-            "packing": True,
+            "assistant_only_loss": self.learn == "answers",
             "max_length": LENGTH,
-            "per_device_train_batch_size": self.rows_at_once,
-            "gradient_accumulation_steps": ROWS_A_STEP // self.rows_at_once,
+            **self._layout(),
             "gradient_checkpointing": False,
             "max_steps": steps,
             "learning_rate": LEARNING_RATE,
@@ -214,6 +236,25 @@ class TRL:
             processing_class=self.tok,
             peft_config=adapter,
         )
+
+    def _layout(self) -> dict[str, Any]:
+        """Packed rows of ``LENGTH``, so many at once; or, at 0, as many conversations as have about as many tokens."""
+        if self.rows_at_once:
+            return {
+                "packing": True,
+                "per_device_train_batch_size": self.rows_at_once,
+                "gradient_accumulation_steps": ROWS_A_STEP // self.rows_at_once,
+            }
+        return {
+            "packing": False,
+            "train_sampling_strategy": "group_by_length",
+            "per_device_train_batch_size": UNPACKED,
+            "gradient_accumulation_steps": max(1, round(ROWS_A_STEP * LENGTH / (UNPACKED * self._mean_length()))),
+        }
+
+    def _mean_length(self) -> float:
+        some = conversations(self.folder)[:200]
+        return statistics.mean(len(self.tok.apply_chat_template(c, tokenize=True, return_dict=False)) for c in some)
 
     def curve(self, steps: int) -> dict[str, Any]:
         same = {
@@ -245,27 +286,26 @@ class TRL:
         from transformers import TrainerCallback
 
         trainer = self._trainer(conversations(self.folder), turn, steps)
-        times: list[float] = []
-        tokens: list[int] = []
+        clock = Clock()
         original = trainer.training_step
 
         def counted(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             # Packed rows are laid end to end without padding; should that change, padding is not to be counted.
             mask = inputs.get("attention_mask")
-            tokens[-1] += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+            clock.tokens[-1] += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
             return original(model, inputs, *args, **kwargs)
 
-        class Clock(TrainerCallback):  # type: ignore[misc]
+        class Steps(TrainerCallback):  # type: ignore[misc]
             def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-                tokens.append(0)
+                clock.tokens.append(0)
 
             def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-                times.append(time.perf_counter())
+                clock.note()
 
         trainer.training_step = counted
-        trainer.add_callback(Clock())
+        trainer.add_callback(Steps())
         trainer.train()
-        return speed(times, tokens)
+        return clock.speed()
 
 
 def conversations(folder: Path) -> list[list[dict[str, str]]]:
@@ -304,6 +344,8 @@ class Setting:
     peak_mb: float = 0.0
     about: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
+    alone: bool = False
+    """Whether it computes with one thread."""
 
     def __str__(self) -> str:
         return self.name
@@ -315,6 +357,7 @@ class Setting:
     def ask(self, **what: Any) -> dict[str, Any]:
         if self.process is None:
             quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+            quiet |= {"OMP_NUM_THREADS": "1"} if self.alone else {}
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
@@ -372,99 +415,115 @@ def prepare(folder: Path, rows: int, fields: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1500, help="conversations to train on")
+    parser.add_argument("--learn", default="answers,all", help="what is learned: answers, all, or both")
     parser.add_argument("--lora", action="store_true", help="an adapter instead of all weights")
     parser.add_argument("--curve", type=int, default=0, help="steps whose losses are compared one by one")
     parser.add_argument("--size", choices=SHAPES, default="13m")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn; the first is not counted")
     parser.add_argument("--peer-python", default=str(ROOT / ".venv-peers/bin/python"))
-    parser.add_argument("--serve", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=6, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        folder, side, precision, rows_at_once, lora = args.serve
+        folder, side, precision, rows_at_once, lora, learn = args.serve
         adapted = lora == "lora"
         if side == "tunesmith":
-            serve_with(Tunesmith(Path(folder), precision, adapted), side)
+            serve_with(Tunesmith(Path(folder), precision, adapted, learn), side)
         else:
-            serve_with(TRL(Path(folder), precision, int(rows_at_once), adapted), side)
+            serve_with(TRL(Path(folder), precision, int(rows_at_once), adapted, learn), side)
         return
 
     with tempfile.TemporaryDirectory() as name:
         print("making the tokenizer and the model ...", flush=True)
         prepare(Path(name), args.rows, model(args.size))
 
-        def setting(side: str, precision: str, rows_at_once: int) -> Setting:
+        def setting(side: str, precision: str, rows_at_once: int, learn: str = "answers") -> Setting:
             python = sys.executable if side == "tunesmith" else args.peer_python
-            command = [
-                python,
-                __file__,
-                "--serve",
-                name,
-                side,
-                precision,
-                str(rows_at_once),
-                "lora" if args.lora else "full",
-            ]
-            return Setting(f"{side}, {precision}, {rows_at_once} of {ROWS_A_STEP} rows at once", command)
+            lora = "lora" if args.lora else "full"
+            command = [python, __file__, "--serve", name, side, precision, str(rows_at_once), lora, learn]
+            how = f"{rows_at_once} of {ROWS_A_STEP} rows at once" if rows_at_once else "unpacked, by length"
+            return Setting(f"{side}, {precision}, {how}, {learn} learned", command)
 
-        ours = [setting("tunesmith", precision, ROWS_A_STEP) for precision in ("fp32", "bf16", "bf16+recompute")]
-        theirs = [setting("trl", precision, n) for precision in ("fp32", "bf16") for n in (1, ROWS_A_STEP)]
-        losses = [side[0].ask(do="loss") for side in (ours, theirs)]
-        for side in (ours, theirs):
-            side[0].stop()  # a fresh process has a peak memory of its own
+        pair = [setting(side, "fp32", ROWS_A_STEP if side == "tunesmith" else 1) for side in ("tunesmith", "trl")]
+        losses = [one.ask(do="loss") for one in pair]
         difference = abs(losses[0]["loss"] - losses[1]["loss"])
         print(f"loss on the same batch: tunesmith {losses[0]['loss']:.7f}, trl {losses[1]['loss']:.7f}", flush=True)
         if losses[0]["learned"] != losses[1]["learned"] or not difference <= 1e-4:
             raise SystemExit(f"the sides do not compute the same: {losses}")
-
         apart = None
         if args.curve:
-            curves = [side[0].ask(do="curve", steps=args.curve)["losses"] for side in (ours, theirs)]
-            for side in (ours, theirs):
-                side[0].stop()
+            curves = [one.ask(do="curve", steps=args.curve)["losses"] for one in pair]
             apart = max(abs(a - b) for a, b in zip(*curves, strict=True))
             print(f"over {args.curve} steps from {curves[0][0]:.4f} to {curves[0][-1]:.4f}: never {apart:.1e} apart")
+        for one in pair:
+            one.stop()  # a fresh process has a peak memory of its own
 
-        for each in (ours[0], *theirs[:2], *ours[1:], *theirs[2:]):
-            each.take_turn(0, args.steps)
-        best = [*(max(side, key=lambda s: s.rate) for side in (ours, theirs)), ours[-1]]
-        for each in ours + theirs:
-            if each not in best:
-                each.stop()
-        for turn in range(1, args.turns):
-            for each in best:
-                each.take_turn(turn, args.steps)
-        for each in best:
-            each.stop()
+        learned = {}
+        for learn in args.learn.split(","):
+            ours = [setting("tunesmith", p, ROWS_A_STEP, learn) for p in ("fp32", "bf16")]
+            ours += [setting("tunesmith", f"{p}+recompute", ROWS_A_STEP, learn) for p in ("fp32", "bf16")]
+            theirs = [setting("trl", p, n, learn) for p in ("fp32", "bf16") for n in (1, ROWS_A_STEP, 0)]
+            learned[learn] = compare(ours, theirs, args.turns, args.steps)
 
-    fast, peer, lean = best
+    first = learned[args.learn.split(",")[0]]
     result = {
         "benchmark": "train_cpu",
+        **{name: first[name] for name in first if name not in ("tried", "ours", "peer")},
+        "learned": learned,
+        "loss": {"tunesmith": losses[0]["loss"], "trl": losses[1]["loss"], "difference": difference},
+        "curve": {"steps": args.curve, "largest_difference": apart},
+        "lora": args.lora,
+        "settings": {"model": model(args.size), "max_length": LENGTH, "rows_a_step": ROWS_A_STEP, "optimizer": "adamw"},
+        "turns": args.turns,
+        "steps": args.steps,
+        "cores": os.cpu_count(),
+    }
+    print(json.dumps(result))
+
+
+def compare(ours: list[Setting], theirs: list[Setting], turns: int, steps: int) -> dict[str, Any]:
+    """Try every setting once, then the fastest of each side and our leanest in turns; at the end with one thread."""
+    for each in (ours[0], *theirs[:2], *ours[1:], *theirs[2:]):
+        each.take_turn(0, steps)
+    plain, lean = ours[:2], ours[2:]
+    best = [max(side, key=lambda s: s.rate) for side in (plain, theirs, lean)]
+    for each in ours + theirs:
+        if each not in best:
+            each.stop()
+    for turn in range(1, turns):
+        for each in best:
+            each.take_turn(turn, steps)
+    for each in best:
+        each.stop()
+    fast, peer, again = best
+    one_thread = [Setting(f"{each}, one thread", each.command, alone=True) for each in (fast, peer)]
+    for each in one_thread:
+        each.take_turn(0, steps)
+        each.stop()
+    worked = [each.last.get("worked_ms_a_token", 0.0) for each in one_thread]
+    return {
         "tunesmith_tokens_per_s": round(fast.rate),
         "trl_tokens_per_s": round(peer.rate),
         "ratio": round(fast.rate / peer.rate, 2),
         "tunesmith_peak_mb": round(fast.peak_mb),
         "trl_peak_mb": round(peer.peak_mb),
         "memory_ratio": round(fast.peak_mb / peer.peak_mb, 2),
-        "layers_computed_again": {
-            "tokens_per_s": round(lean.rate),
-            "ratio": round(lean.rate / peer.rate, 2),
-            "peak_mb": round(lean.peak_mb),
-            "memory_ratio": round(lean.peak_mb / peer.peak_mb, 2),
+        "one_thread": {
+            "tunesmith_cpu_ms_a_token": round(worked[0], 3),
+            "trl_cpu_ms_a_token": round(worked[1], 3),
+            "ratio": round(worked[1] / worked[0], 2) if worked[0] else None,
         },
-        "loss": {"tunesmith": losses[0]["loss"], "trl": losses[1]["loss"], "difference": difference},
-        "curve": {"steps": args.curve, "largest_difference": apart},
-        "lora": args.lora,
-        "settings": {"model": model(args.size), "max_length": LENGTH, "rows_a_step": ROWS_A_STEP, "optimizer": "adamw"},
+        "layers_computed_again": {
+            "tokens_per_s": round(again.rate),
+            "ratio": round(again.rate / peer.rate, 2),
+            "peak_mb": round(again.peak_mb),
+            "memory_ratio": round(again.peak_mb / peer.peak_mb, 2),
+        },
         "counted": [str(fast), str(peer)],
         "tried": {str(s): {"tokens_per_s": round(s.rate), "peak_mb": round(s.peak_mb)} for s in ours + theirs},
-        "turns": args.turns,
-        "steps": args.steps,
-        "cores": os.cpu_count(),
         "ours": fast.about,
         "peer": peer.about,
     }
-    print(json.dumps(result))
 
 
 if __name__ == "__main__":

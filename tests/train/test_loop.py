@@ -81,7 +81,8 @@ train(MODEL, "sft", {"a": store()}, {"a": 1.0}, settings(steps=int(sys.argv[2]))
 
 def child(out: Path, steps: int) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", CHILD, str(out), str(steps)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, cwd=root)
 

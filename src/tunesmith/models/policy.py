@@ -34,6 +34,11 @@ def _plainly(do: Callable[[], Tensor]) -> Tensor:
     return do()
 
 
+def joined(hidden: Tensor, company: Tensor) -> Tensor:
+    """The same hidden states, with a backward pass that goes through ``company`` too and brings it no gradient."""
+    return hidden + 0 * company.reshape(-1)[:1]
+
+
 class Policy:
     """A causal language model that is trained or scored on packed documents."""
 
@@ -51,6 +56,9 @@ class Policy:
         self._scale = float(setting(config, "logit_scale") or 1 / (setting(config, "logits_scaling") or 1))
         self.run: Callable[[Callable[[], Tensor]], Tensor] = _plainly
         """Everything that is computed with the model goes through this: a divided model is gathered here."""
+        self.agree: Callable[[int], int] = int
+        """The most passes that any rank makes of so many of ours. The ranks of a divided model gather its layers
+        together, so each of them has to make as many."""
         self.packs = True
         """Whether documents lie end to end; if not, they stand side by side, and ``why`` says why."""
         self.fused = True
@@ -118,7 +126,8 @@ class Policy:
         for i, length in enumerate(packed.lengths):
             by_size.setdefault(-(-length // STEP) * STEP, []).append(i)
         parts, places = [], []
-        for size, documents in sorted(by_size.items()):
+        passes = sorted(by_size.items())
+        for size, documents in passes:
             n = torch.tensor([packed.lengths[i] for i in documents], device=ids.device)
             begin = torch.tensor([starts[i] for i in documents], device=ids.device)
             slot = torch.arange(size, device=ids.device)
@@ -128,6 +137,10 @@ class Policy:
             out = self.trunk(input_ids=ids[at], attention_mask=real.long(), use_cache=False)
             parts.append(out.last_hidden_state[real])
             places.append(at[real])
+        for _ in range(self.agree(len(passes)) - len(passes)):
+            # For the company of other ranks: a document again, which counts for nothing.
+            out = self.trunk(input_ids=ids[at[:1]], attention_mask=real[:1].long(), use_cache=False)
+            parts[0] = joined(parts[0], out.last_hidden_state)
         place = torch.cat(places)
         spare = torch.arange(packed.tokens, len(ids), device=ids.device)  # nothing is learned from these
         found = torch.cat([*parts, parts[0].new_zeros(len(spare), parts[0].shape[-1])])

@@ -21,7 +21,7 @@ from tunesmith.models.attention import Packed
 from tunesmith.models.hf.cache import last_logits
 from tunesmith.models.hf.config import number, setting
 from tunesmith.models.load import decoder_start
-from tunesmith.models.policy import STEP, Policy
+from tunesmith.models.policy import STEP, Policy, joined
 
 
 class Seq2SeqPolicy(Policy):
@@ -49,7 +49,9 @@ class Seq2SeqPolicy(Policy):
                 raise TrainError("A document for an encoder-decoder is a question and an answer; one lacks a part.")
             sizes.setdefault((-(-asked // STEP) * STEP, -(-(n - asked) // STEP) * STEP), []).append(i)
         parts, places = [], []
-        for (source, answer), documents in sorted(sizes.items()):
+        passes = sorted(sizes.items())
+        company = self.agree(len(passes)) - len(passes)
+        for k, ((source, answer), documents) in enumerate([*passes, *[(passes[0][0], passes[0][1][:1])] * company]):
             begin, first, length = torch.tensor(
                 [[starts[i], packed.begins[i], packed.lengths[i]] for i in documents], device=ids.device
             ).T[:, :, None]
@@ -65,8 +67,11 @@ class Seq2SeqPolicy(Policy):
             out = model.get_decoder()(
                 input_ids=given, encoder_hidden_states=read, encoder_attention_mask=mask.long(), use_cache=False
             ).last_hidden_state
-            parts.append(out[real])
-            places.append(at[real])
+            if k < len(passes):
+                parts.append(out[real])
+                places.append(at[real])
+            else:  # for the company of other ranks: a document again, which counts for nothing
+                parts[0] = joined(parts[0], out)
         place_of = torch.cat(places)
         found = parts[0].new_zeros(len(ids), parts[0].shape[-1])
         hidden: Tensor = found.index_copy(0, place_of, torch.cat(parts))

@@ -85,7 +85,7 @@ def assemble(
     exact = None
     if divided:
         sharded, exact = divide(net, ranks, dtype, offload=settings.offload)
-        policy.run = sharded.run
+        policy.run, policy.agree = sharded.run, ranks.most
     else:
         net.to(device)
     policy.check()

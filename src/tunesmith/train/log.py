@@ -24,7 +24,10 @@ from tunesmith.train.trackers import TRACKERS, Tracker
 
 POINTS = 100
 """Lines of losses by source in a run."""
-SHOWN = ("loss", "lr", "grad_norm", "tokens_per_second", "learned_per_second", "flops_share", "padding", "memory_mb")
+SHOWN = (
+    *("loss", "lr", "grad_norm", "tokens_per_second", "learned_per_second"),
+    *("flops_share", "mfu", "padding", "memory_mb"),
+)
 """What trackers are told of each step."""
 
 
@@ -46,7 +49,9 @@ class StepEvent:
     """Over the last second or so."""
     learned_per_second: float
     flops_share: float
-    """Of the matrix products that this machine could have done in the time (MFU), as measured on it."""
+    """Of the matrix products that this machine could have done in the time, as measured on it at the start."""
+    mfu: float | None
+    """The same, of what the data sheet of the GPU or CPU promises (MFU); None where it is not known."""
     memory_mb: float
     """The most that was in use: of the GPU's memory, or of the process's."""
     threads: int = 1
@@ -106,8 +111,8 @@ class RunLog:
             with self._told(name):
                 tracker.close()
 
-    def speed(self, tokens: int, learned: int, flops: float, peak: float) -> dict[str, float]:
-        """Count a step, and give the rates of late."""
+    def speed(self, tokens: int, learned: int, flops: float, peak: float, sheet: float) -> dict[str, Any]:
+        """Count a step, and give the rates of late. ``peak`` is what was measured, ``sheet`` the promise, or 0."""
         now = time.perf_counter()
         _, *sums = self._marks[-1]
         self._marks.append((now, *(a + b for a, b in zip(sums, (tokens, learned, flops), strict=True))))  # type: ignore[arg-type]
@@ -119,6 +124,7 @@ class RunLog:
             "tokens_per_second": (now_[1] - then[1]) / seconds,
             "learned_per_second": (now_[2] - then[2]) / seconds,
             "flops_share": (now_[3] - then[3]) / seconds / peak,
+            "mfu": (now_[3] - then[3]) / seconds / sheet if sheet else None,
         }
 
     def step(self, event: StepEvent) -> None:
@@ -128,7 +134,7 @@ class RunLog:
         values = asdict(event)
         line = {k: round(v, 6) if isinstance(v, float) and k != "lr" else v for k, v in values.items()}
         self._write(0, line)
-        self._track({f"train/{k}": values[k] for k in SHOWN}, event.step)
+        self._track({f"train/{k}": values[k] for k in SHOWN if values[k] is not None}, event.step)
         self._progress.update(
             self._bar, completed=event.step, loss=f"{event.loss:.3f}", rate=f"{event.tokens_per_second:,.0f}"
         )

@@ -32,20 +32,20 @@ from tunesmith.errors import CheckpointError, NonFiniteLoss, TrainError
 from tunesmith.models.load import ModelSource, public_name
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
-from tunesmith.train import checkpoint
+from tunesmith.train import checkpoint, watch
 from tunesmith.train.assemble import Machine, assemble
 from tunesmith.train.batch import Batch
 from tunesmith.train.blame import blame
 from tunesmith.train.epochs import in_steps
 from tunesmith.train.lock import run_lock
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
-from tunesmith.train.machine import memory_mb, peak_flops
+from tunesmith.train.machine import memory_mb, peak_flops, sheet_flops
 from tunesmith.train.malloc import keep_freed_memory
 from tunesmith.train.objective import OBJECTIVES, Loss, Objective, loss_of
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Weights, compute_dtype, rate_at
 from tunesmith.train.parallel import Ranks, ranks_lost_are_told
-from tunesmith.train.record import TrainResult, digest, identity, read_result, same_run, write_result
+from tunesmith.train.record import TrainResult, digest, identity, precision_of, read_result, same_run, write_result
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.threads import Threads, another, threads_of
 from tunesmith.train.validation import Best, apart, validate
@@ -99,7 +99,11 @@ def train(
             steps=settings.steps,
             keep={name: mask & ~held_back[name] for name, mask in usable.items()},
         )
-        dtype = compute_dtype(settings.precision, ranks.device)
+        # A run goes on in the precision that it was begun in, also where the machine seems to be another.
+        asked = settings.precision
+        if asked == "auto":
+            asked = ranks.told(lambda: precision_of(out)) or "auto"
+        dtype = ranks.told(lambda: compute_dtype(asked, ranks.device))
         about = identity(model, objective, sources, shares, settings, dtype)
         if new_ids:
             about["new_ids"] = sorted(map(int, new_ids))
@@ -169,6 +173,7 @@ def train(
             return weights.grad
 
         peak = ranks.size * peak_flops(ranks.device, dtype)
+        sheet = (sheet_flops(ranks.device, dtype, torch.get_num_threads()) or 0.0) * ranks.size
         with ExitStack() as held:
             held.enter_context(log)
             stopped = held.enter_context(_stop_after_step())
@@ -180,6 +185,7 @@ def train(
             weights.grad.zero_()
             began = time.perf_counter()
             for step in range(start, settings.steps):
+                watch.at(f"step {step + 1}")
                 lr = rate_at(step, settings.steps, settings.lr, settings.warmup, settings.decay, settings.schedule)
                 torch.manual_seed(seed_of(settings.seed, "step", step, *[ranks.rank] * bool(ranks.rank)))
                 rows = plan.batch(step)
@@ -230,7 +236,7 @@ def train(
                         padding=now_idle / now_work,
                         memory_mb=memory_mb(ranks.device),
                         threads=used,
-                        **log.speed(now, round(done.learned), policy.flops(now_work, done.learned), peak),
+                        **log.speed(now, round(done.learned), policy.flops(now_work, done.learned), peak, sheet),
                     )
                 )
                 log.sources(step + 1, done.sources, ranks)

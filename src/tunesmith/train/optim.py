@@ -22,9 +22,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.optim.adamw import adamw
 
 from tunesmith.train.eightbit import EightBit
 from tunesmith.train.halves import join, split
+from tunesmith.train.machine import bf16_is_fast
 from tunesmith.train.parallel import Ranks, local
 
 Kind = Literal["muon", "adamw", "adamw8"]
@@ -40,6 +42,8 @@ EPS = 1e-8
 MUON_MOMENTUM = 0.95
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Parameters that are updated at a time in bf16."""
+AT_ONCE = 1 << 24
+"""Numbers in the matrices that Muon turns at a time, on each rank; one matrix at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +270,7 @@ class Optimizer:
         matrix = itertools.count()
         for s in w.stretches:
             if s.rule == "muon":
-                assert s.shape is not None
-                momentum, grad = self.momentum[s.start : s.stop], w.grad[s.start : s.stop]
-                momentum.lerp_(grad, 1 - MUON_MOMENTUM)
-                update = self._orthogonal(grad.lerp(momentum, MUON_MOMENTUM), s.shape).reshape(-1)
-                weight = w.take(s.start, s.stop)
-                if self.weight_decay:
-                    weight.mul_(1 - lr * self.weight_decay)
-                w.put(s.start, weight.add_(update, alpha=-lr * 0.2 * max(s.shape[1:]) ** 0.5))
+                self._muon(s, lr)
                 continue
             if s.rule == "small":
                 i = next(matrix)
@@ -294,19 +291,46 @@ class Optimizer:
 
     def _adam(self, start: int, stop: int, m: Tensor, v: Tensor, lr: float, decay: float) -> None:
         weight = self.weights.take(start, stop)
-        torch._fused_adamw_(
-            [weight], [self.weights.grad[start:stop]], [m], [v], [], [self.steps],
+        adamw(
+            [weight], [self.weights.grad[start:stop]], [m], [v], [], [self.steps - 1], fused=True,  # which counts it
             lr=lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS, amsgrad=False, maximize=False,
         )  # fmt: skip
         self.weights.put(start, weight)
 
-    def _orthogonal(self, local: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """The update of a stack of matrices. Its rows are gathered from all ranks where they are divided."""
+    def _muon(self, s: Stretch, lr: float) -> None:
+        """Move a stack of matrices, some at a time: all that is made for them is in memory at once."""
+        assert s.shape is not None
+        w = self.weights
+        count, rows, columns = s.shape
+        owners = w.ranks.size if w.divided else 1
+        held = (s.stop - s.start) // count  # of each matrix, here
+        some = owners * min(-(-count // owners), max(1, AT_ONCE // (rows * columns)))
+        for a in range(0, count, some):
+            b = min(count, a + some)
+            part = slice(s.start + a * held, s.start + b * held)
+            momentum, grad = self.momentum[part], w.grad[part]
+            momentum.lerp_(grad, 1 - MUON_MOMENTUM)
+            turned = grad.lerp(momentum, MUON_MOMENTUM).view(b - a, held // columns, columns)
+            turned = self._shared(turned, rows, some // owners) if w.divided else orthogonalise(turned)
+            weight = w.take(part.start, part.stop)
+            if self.weight_decay:
+                weight.mul_(1 - lr * self.weight_decay)
+            w.put(part.start, weight.add_(turned.reshape(-1), alpha=-lr * 0.2 * max(rows, columns) ** 0.5))
+
+    def _shared(self, local: Tensor, rows: int, each: int) -> Tensor:
+        """Turn matrices [N, own rows, C] of which each rank holds some rows: each rank gets ``each`` of them whole."""
         ranks = self.weights.ranks
-        if not self.weights.divided:
-            return orthogonalise(local.view(shape))
-        first, last = ranks.rows(shape[1])
-        return orthogonalise(ranks.whole(local.view(shape[0], last - first, shape[2]), shape[1]))[:, first:last]
+        count, held, columns = local.shape
+        most = -(-rows // ranks.size)
+        sent = local.new_zeros(ranks.size * each, most, columns)
+        sent[:count, :held] = local
+        mine = ranks.exchange(sent.view(ranks.size, each, most, columns)).transpose(0, 1).reshape(each, -1, columns)
+        real = min(each, max(0, count - ranks.rank * each))
+        turned = torch.zeros_like(mine)
+        if real:
+            turned[:real, :rows] = orthogonalise(mine[:real, :rows])
+        back = ranks.exchange(turned.view(each, ranks.size, most, columns).transpose(0, 1).contiguous())
+        return back.view(-1, most, columns)[:count, :held]
 
     def finish(self) -> None:
         """Give back what it remembers."""
@@ -338,7 +362,7 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
     The polynomial of Jordan et al. (2024): fast rather than exact, singular values end in about 0.7 to 1.2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    y = x.to(torch.bfloat16) if _bf16_is_fast(x.device) else x
+    y = x.to(torch.bfloat16) if bf16_is_fast(x.device) else x
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         y = y.mT
@@ -349,16 +373,10 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
     return (y.mT if tall else y).to(x.dtype)
 
 
-def _bf16_is_fast(device: torch.device) -> bool:
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
-    """The data type the model computes in. It follows from the machine, never from a timing."""
+    """The data type the model computes in. ``auto`` follows from what the machine is fast at."""
     if precision == "auto":
-        precision = "bf16" if _bf16_is_fast(device) else "fp32"
+        precision = "bf16" if bf16_is_fast(device) else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import datetime
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.train import watch
 from tunesmith.train.torchrun import rank, size
 
 Value = TypeVar("Value")
@@ -60,6 +62,7 @@ class Ranks:
             again = PrefixStore(f"try {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             dist.init_process_group(backend, timeout=PATIENCE, store=again, rank=here, world_size=many)
             atexit.register(_leave)
+            watch.begin(here, many)
         return cls(here, many, device)
 
     @property
@@ -80,6 +83,15 @@ class Ranks:
         if self.size > 1:
             with ranks_lost_are_told():
                 dist.all_reduce(tensor)
+
+    def most(self, count: int) -> int:
+        """The largest number of any rank."""
+        if self.size == 1:
+            return count
+        found = torch.tensor([count], device=self.device)
+        with ranks_lost_are_told():
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
 
     def gather(self, value: Value) -> list[Value]:
         """The value of each rank."""
@@ -106,6 +118,13 @@ class Ranks:
             raise found[1]
         value: Value = found[0]
         return value
+
+    def exchange(self, parts: Tensor) -> Tensor:
+        """[ranks, ...] what is for each rank -> [ranks, ...] what each has for this one."""
+        found = torch.empty_like(parts)
+        with ranks_lost_are_told():
+            dist.all_to_all_single(found, parts.contiguous())
+        return found
 
     # -- rows: how a tensor is divided ---------------------------------------------------------------------------------
 
@@ -146,14 +165,12 @@ class Sharded(nn.Module):
 
         super().__init__()
         self.model = model
-        layers = set(model._no_split_modules or ())
         settings: dict[str, Any] = {
             "mp_policy": MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False),
             "offload_policy": CPUOffloadPolicy(torch.cuda.is_available()) if offload else OffloadPolicy(),
         }
-        for module in model.modules():
-            if type(module).__name__ in layers:
-                fully_shard(module, **settings)
+        for layer in layers_of(model):
+            fully_shard(layer, **settings)
         fully_shard(self, **settings)
         for module in self.modules():
             if isinstance(module, FSDPModule):
@@ -170,6 +187,26 @@ class Sharded(nn.Module):
             # A backward pass lets go of what was gathered. Without one it would stay, and be old after the next step.
             self.reshard()  # type: ignore[operator]
         return found
+
+
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """The repeated layers of a model, as its lists hold them: what is gathered one at a time."""
+    found: list[nn.Module] = []
+
+    def look(module: nn.Module) -> None:
+        for child in module.children():
+            if isinstance(child, nn.ModuleList) and len(child) > 1 and not isinstance(child[0], nn.ModuleList):
+                found.extend(child)
+            else:
+                look(child)
+
+    look(model)
+    if not found:
+        raise TrainError(
+            f"{type(model).__name__} has no list of layers that could be gathered one at a time: with shard: true each "
+            "process would hold all of it. Set shard: false."
+        )
+    return found
 
 
 def divide(
@@ -197,16 +234,22 @@ def ranks_lost_are_told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not any(sign in str(error) for sign in _LOST):
+        if not isinstance(error, dist.DistError) and not any(sign in str(error) for sign in _LOST):
             raise
-        raise TrainError(
+        text = (
             "Another process of this run has ended, so this one cannot go on; look for its error above. The run "
             f"goes on from its newest checkpoint when it is started again. ({str(error).strip().splitlines()[0]})"
-        ) from None
+        )
+        # At once: torchrun ends this process too, maybe before an error has come to the top.
+        print(text, file=sys.stderr, flush=True)
+        raise TrainError(text) from None
 
 
-_LOST = ("onnection closed", "onnection reset", "roken pipe", "imed out", "remote process exited", "aborted")
-"""Parts of what gloo and NCCL say when they have nobody to talk to."""
+_LOST = (
+    *("onnection closed", "onnection reset", "roken pipe", "imed out", "imeout", "remote process exited", "aborted"),
+    *("ocket closed", "not connected", "likely closed", "failed to recv"),
+)
+"""Parts of what gloo and NCCL say when they have nobody to talk to, in RuntimeErrors without a class of their own."""
 
 
 def _leave() -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -74,6 +74,13 @@ def identity(
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity, default=str))
     return plain
+
+
+def precision_of(out: Path) -> Literal["fp32", "bf16"] | None:
+    """The precision that the run in a folder was begun in."""
+    before = (_read(out / "run.json") or {}).get("settings")
+    found = before.get("precision") if isinstance(before, dict) else None
+    return "bf16" if found == "bfloat16" else "fp32" if found == "float32" else None
 
 
 def same_run(out: Path, identity: Mapping[str, Any]) -> None:
