@@ -13,7 +13,6 @@ from tests.train.test_loop import MODEL, settings, store
 from tunesmith.train import loop, machine
 from tunesmith.train.loop import train
 
-CPU = torch.device("cpu")
 XEON = """processor	: 0
 model name	: Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz
 cpu MHz		: 3100.000
@@ -43,15 +42,18 @@ def test_a_clock_that_is_not_in_the_name_is_the_one_told() -> None:
     assert machine.of_cpu("model name\t: ARM\n\n", half=False, threads=1) is None
 
 
-@pytest.mark.parametrize(("full", "half", "fast"), [(150.0, 79.0, False), (150.0, 160.0, False), (150.0, 1100.0, True)])
-def test_bfloat16_is_used_where_it_is_faster(
-    full: float, half: float, fast: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A CPU may have instructions for bfloat16 that are half as fast as those for float32."""
-    machine.bf16_is_fast.cache_clear()
-    monkeypatch.setattr(machine, "_product", lambda device, dtype, n, s: full if dtype == torch.float32 else half)
-    assert machine.bf16_is_fast(CPU) is fast
-    machine.bf16_is_fast.cache_clear()
+@pytest.mark.parametrize(
+    ("vendor", "flags", "fast"),
+    [
+        ("GenuineIntel", "avx512f avx512_bf16 amx_bf16 amx_tile", True),
+        ("GenuineIntel", "avx512f avx512_bf16 avx512_fp16", False),  # its instructions are half as fast as float32
+        ("AuthenticAMD", "avx512f avx512_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+        ("", "", False),
+    ],
+)
+def test_bfloat16_is_used_where_it_is_faster(vendor: str, flags: str, fast: bool) -> None:
+    assert machine.fast_on_cpu(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n\nprocessor\t: 1\n") is fast
 
 
 def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,10 +95,6 @@ def assemble(
     weights = Weights(net, optimizer=kind, dtype=dtype, ranks=ranks, exact=exact)
     if device.type == "cuda" and dtype != torch.float32:
         policy.check()  # the kernels of this precision are others
-    if settings.recompute:
-        # transformers 5 has had two names for it
-        again = getattr(net, "activation_checkpointing_enable", None) or net.gradient_checkpointing_enable
-        again({"use_reentrant": False})
     give_back_memory()  # of the weights as they were loaded
     optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
     return Machine(policy, weights, optimizer, stored, begin, settings, bool(new_ids))

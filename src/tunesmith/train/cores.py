@@ -1,4 +1,4 @@
-"""Which cores this process may use, how busy others keep them, and how threads should wait. Light to import.
+"""Which cores and memory this process may use, how busy others keep them, how threads should wait. Light to import.
 
     usable()             cores by affinity and by the CPU quota of the container
     busy()               the share of them that others use right now
@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -36,35 +36,45 @@ def affinity() -> set[int]:
 def quota(proc: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> float | None:
     """How many cores' time a container may use (cgroup v1 or v2); None where there is no limit."""
     found = []
-    try:
-        lines = proc.read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):
-        return None
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if kinds and "cpu" not in kinds.split(","):
-            continue
-        # Inside a container the path may be that of the host: then only the top of the mount is there to be read.
-        for root in (mounted / kinds, mounted / "cpu", mounted) if kinds else (mounted, mounted / "unified"):
-            here = root / path.lstrip("/")
-            for folder in (here, *here.parents):
-                limit = _limit(folder, second=not kinds)
-                if limit is not None:
-                    found.append(limit)
-                if folder == root:
-                    break
+    for folder, second in _folders("cpu", proc, mounted):
+        names = ("cpu.max",) if second else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        numbers = " ".join(_read(folder / name) for name in names).split()
+        if len(numbers) == 2 and numbers[0].isdigit():  # else "max", or -1
+            found.append(int(numbers[0]) / int(numbers[1]))
     return min(found, default=None)
 
 
-def _limit(folder: Path, *, second: bool) -> float | None:
+def memory_left(proc: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that the container leaves to its processes; None where there is no limit."""
+    found = []
+    for folder, second in _folders("memory", proc, mounted):
+        names = ("memory.max", "memory.current") if second else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        limit, used = (_read(folder / name).strip() for name in names)
+        if limit.isdigit() and used.isdigit():
+            found.append(max(0, int(limit) - int(used)))
+    return min(found, default=None)
+
+
+def _folders(kind: str, proc: Path, mounted: Path) -> Iterator[tuple[Path, bool]]:
+    """The control groups of this process that may limit something, and whether they are of the second version."""
+    for line in _read(proc).splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds and kind not in kinds.split(","):
+            continue
+        # Inside a container the path may be that of the host: then only the top of the mount is there to be read.
+        for root in (mounted / kinds, mounted / kind) if kinds else (mounted, mounted / "unified"):
+            here = root / path.lstrip("/")
+            for folder in (here, *here.parents):
+                yield folder, not kinds
+                if folder == root:
+                    break
+
+
+def _read(path: Path) -> str:
     try:
-        if second:
-            allowed, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-            return None if allowed == "max" else int(allowed) / int(period)
-        allowed, period = ((folder / f"cpu.cfs_{n}_us").read_text(encoding="ascii") for n in ("quota", "period"))
-        return int(allowed) / int(period) if int(allowed) > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
 
 
 def usable() -> int:

@@ -45,6 +45,7 @@ from tunesmith.train.objective import OBJECTIVES, Loss, Objective, loss_of
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Weights, compute_dtype, rate_at
 from tunesmith.train.parallel import Ranks, ranks_lost_are_told
+from tunesmith.train.recompute import compute_again
 from tunesmith.train.record import TrainResult, digest, identity, precision_of, read_result, same_run, write_result
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.threads import Threads, another, threads_of
@@ -130,6 +131,12 @@ def train(
         net.train()
         at_once = settings.tokens_at_once or TOKENS_AT_ONCE[ranks.device.type]
         passes = max(1, -(-round(settings.batch_tokens / at_once) // ranks.size))
+        if start < settings.steps:
+            some = _cut([item for row in plan.batch(start) for item in row], 8 * ranks.size * passes, sources)[:1]
+            small = goal.batch(some, sources, ranks.device)
+            notes += compute_again(
+                settings.recompute, machine, lambda: loss_of(policy, goal, small).total, at_once / small.tokens
+            )
         tokens = 0
         work = idle = 0.0
         drawn = dict.fromkeys(sources, 0)

@@ -374,7 +374,7 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
 
 
 def compute_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
-    """The data type the model computes in. ``auto`` follows from what the machine is fast at."""
+    """The data type the model computes in. ``auto`` follows from the machine."""
     if precision == "auto":
         precision = "bf16" if bf16_is_fast(device) else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32

@@ -31,6 +31,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.models.hf.blocks import blocks
 from tunesmith.train import watch
 from tunesmith.train.torchrun import rank, size
 
@@ -169,7 +170,13 @@ class Sharded(nn.Module):
             "mp_policy": MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False),
             "offload_policy": CPUOffloadPolicy(torch.cuda.is_available()) if offload else OffloadPolicy(),
         }
-        for layer in layers_of(model):
+        layers = blocks(model)
+        if not layers:
+            raise TrainError(
+                f"{type(model).__name__} has no list of layers that could be gathered one at a time: with shard: true "
+                "each process would hold all of it. Set shard: false."
+            )
+        for layer in layers:
             fully_shard(layer, **settings)
         fully_shard(self, **settings)
         for module in self.modules():
@@ -187,26 +194,6 @@ class Sharded(nn.Module):
             # A backward pass lets go of what was gathered. Without one it would stay, and be old after the next step.
             self.reshard()  # type: ignore[operator]
         return found
-
-
-def layers_of(model: nn.Module) -> list[nn.Module]:
-    """The repeated layers of a model, as its lists hold them: what is gathered one at a time."""
-    found: list[nn.Module] = []
-
-    def look(module: nn.Module) -> None:
-        for child in module.children():
-            if isinstance(child, nn.ModuleList) and len(child) > 1 and not isinstance(child[0], nn.ModuleList):
-                found.extend(child)
-            else:
-                look(child)
-
-    look(model)
-    if not found:
-        raise TrainError(
-            f"{type(model).__name__} has no list of layers that could be gathered one at a time: with shard: true each "
-            "process would hold all of it. Set shard: false."
-        )
-    return found
 
 
 def divide(

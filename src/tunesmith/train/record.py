@@ -17,7 +17,7 @@ from tunesmith.models.load import ModelSource, load_config
 from tunesmith.plan import TokenStore
 from tunesmith.train.settings import TrainSettings
 
-UNCHANGING = {"save_every", "shard", "offload", "track"}
+UNCHANGING = {"save_every", "shard", "offload", "track", "recompute"}
 """Settings that change nothing in what is learned but rounding: a run may go on with others."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tunesmith.models.adapter import Adapter
 from tunesmith.settings import MOST_ROWS, MOST_SEED, MOST_STEPS, MOST_TOKENS, Settings
@@ -64,8 +64,10 @@ class TrainSettings(Settings):
         le=1000,
         description="Noise on the embeddings while training (NEFTune's alpha); 5 is usual for few rows.",
     )
-    recompute: bool = Field(
-        False, description="Compute each layer again in the backward pass: a fraction of the memory, a third more time."
+    recompute: Literal["auto", "nothing", "cheap", "layers"] = Field(
+        "auto",
+        description="What the backward pass computes again instead of keeping it. layers: all of each layer, a third "
+        "more time; cheap: all but matrix products; auto: what the free memory asks for.",
     )
     skip_spikes: bool = Field(
         False, description="Take no step where the loss is twice what it lately was. Always logged."
@@ -96,6 +98,11 @@ class TrainSettings(Settings):
         if self.epochs is not None and "steps" in self.model_fields_set:
             raise ValueError("steps and epochs both say how long; take one of them away")
         return self
+
+    @field_validator("recompute", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: object) -> object:
+        return {True: "layers", False: "nothing"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _best_of_something(self) -> TrainSettings:
