@@ -120,6 +120,7 @@ class Tunesmith:
         return {
             **speed(times, [e.tokens for e in events], [e.learned for e in events]),
             "flops_share": shares[len(shares) // 2],
+            "mfu": sorted(e.mfu or 0.0 for e in events[WARM:])[len(shares) // 2],
         }
 
     def eight_billion(self, steps: int) -> dict[str, Any]:
@@ -268,6 +269,7 @@ def main() -> None:
                 "trl_learned_per_s": round(peer.rate),
                 "ratio": round(fast.rate / peer.rate, 2),
                 "tunesmith_flops_share": round(fast.last["flops_share"], 3),
+                "tunesmith_mfu": round(fast.last["mfu"], 3),
                 "tunesmith_peak_mb": round(fast.peak_mb),
                 "trl_peak_mb": round(peer.peak_mb),
                 "adapter_on_8b_at_8k": {k: round(eight[k]) for k in ("tokens_per_s", "peak_mb")},

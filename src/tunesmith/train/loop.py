@@ -179,8 +179,6 @@ def train(
             (loss_of(policy, goal, batch).total / goal.weight(batch)).backward()  # type: ignore[no-untyped-call]
             return weights.grad
 
-        peak = ranks.size * peak_flops(ranks.device, dtype)
-        sheet = (sheet_flops(ranks.device, dtype, torch.get_num_threads()) or 0.0) * ranks.size
         with ExitStack() as held:
             held.enter_context(log)
             stopped = held.enter_context(_stop_after_step())
@@ -190,6 +188,10 @@ def train(
                 threads_of(ranks, try_out if start < settings.steps else None, log.say, begun)
             )
             weights.grad.zero_()
+            torch.set_num_threads(threads.most)
+            peak = ranks.size * peak_flops(ranks.device, dtype)
+            sheet = ranks.size * (sheet_flops(ranks.device, dtype, threads.most) or 0.0)
+            torch.set_num_threads(threads.now)
             began = time.perf_counter()
             for step in range(start, settings.steps):
                 watch.at(f"step {step + 1}")
