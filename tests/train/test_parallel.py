@@ -155,13 +155,14 @@ def test_muon_holds_few_whole_matrices_at_a_time(tmp_path: Path) -> None:
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "mixtral": {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "num_local_experts": 4},
-    "qwen3_moe": {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "num_experts": 4},
+    "qwen3_moe": {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2},
     "mamba": {"num_hidden_layers": 2, "state_size": 4},
-    "t5": {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0},
+    "t5": {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0},
 }
 FAMILIES["mixtral"] |= {"hidden_size": 16, "intermediate_size": 32}
-FAMILIES["qwen3_moe"] |= {"hidden_size": 16, "intermediate_size": 32, "moe_intermediate_size": 16, "head_dim": 8}
+FAMILIES["qwen3_moe"] |= {"hidden_size": 16, "intermediate_size": 32, "moe_intermediate_size": 16}
 FAMILIES["mamba"] |= {"hidden_size": 16}
+FAMILIES["bloom"] = {"hidden_size": 16, "n_layer": 2, "n_head": 2}
 SIDE_BY_SIDE = """
 import json, sys
 from pathlib import Path
@@ -171,7 +172,8 @@ from tests.train.test_loop import settings, store
 from tunesmith.train.loop import train
 out, families = Path(sys.argv[1]), json.loads(sys.argv[2])
 for name, model in families.items():
-    made = {"model_type": name, "vocab_size": 50, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, **model}
+    made = {"model_type": name, "vocab_size": 50, "eos_token_id": 0, "pad_token_id": 0, **model}
+    made |= {} if name == "t5" else {"bos_token_id": 0}
     chosen = settings(steps=4, precision="fp32", shard=True, optimizer="adamw", lr=1e-3, save_every=100)
     train(made, "sft", {"a": store(200, 7)}, {"a": 1.0}, chosen, out / name, progress=False)
     print(name, flush=True)

@@ -50,7 +50,7 @@ def bf16_is_fast(device: torch.device) -> bool:
     """Whether products in bfloat16 are faster than in float32. It follows from the machine, never from a timing, which
     other work could turn: results depend on it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and fast_on_cpu(_cpuinfo())
 
 

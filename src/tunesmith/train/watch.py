@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 AFTER = 40.0
 """Seconds at one line of torch.distributed after which it is told; then again after twice as long."""
@@ -39,7 +39,7 @@ def at(place: str) -> None:
 
 def begin(rank: int, ranks: int) -> None:
     """Watch the thread that calls this, until the process ends."""
-    store = dist.TCPStore(  # a connection of its own: that of the process group may be the one that waits
+    store = TCPStore(  # a connection of its own: that of the process group may be the one that waits
         os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, wait_for_workers=False
     )
     prefix = f"watch {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
