@@ -112,6 +112,19 @@ def test_four_bits_are_merged_as_they_were_trained(tmp_path: Path) -> None:
     ours = logits(model, ids())
     merged = merge(model, load_model(tmp_path))
     assert torch.allclose(logits(merged, ids()), ours, atol=2e-5)
+    # The adapter's notes say on which base it holds: the plain one gives other logits, one in four bits the same.
+    save_adapter(model, tmp_path / "adapter", Adapter(rank=4, bits=4), base="my/base")
+    notes = (tmp_path / "adapter" / "README.md").read_text(encoding="utf-8")
+    assert "`my/base`" in notes and "in four bits (NF4 in blocks of 64, with double quantisation)" in notes
+    plain = peft.PeftModel.from_pretrained(load_model(tmp_path), tmp_path / "adapter")
+    assert (logits(plain, ids()) - ours).abs().max() > 1e-4
+    rounded_base = load_model(tmp_path)
+    for name, layer in adapters(model):
+        rounded_base.get_submodule(name).weight.data = layer.weight()
+    theirs = peft.PeftModel.from_pretrained(rounded_base, tmp_path / "adapter")
+    assert torch.allclose(logits(theirs, ids()), ours, atol=2e-5)
+    save_adapter(with_adapter(Adapter(rank=4)), tmp_path / "other", Adapter(rank=4), base="my/base")
+    assert "NF4" not in (tmp_path / "other" / "README.md").read_text(encoding="utf-8")
     policy = Policy(model)
     policy.check()
     same_together_and_alone(policy, [7, 1, 40, 90, 12])

@@ -13,7 +13,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="The folder to write.")],
     precision: Annotated[str, typer.Option(help="stored, bf16, fp16 or fp32.")] = "stored",
 ) -> None:
-    """Write a model for transformers, vLLM, llama.cpp and Ollama, and check what was written.
+    """Write a model for use with transformers, and check what was written.
 
     [bold]Examples[/]
 

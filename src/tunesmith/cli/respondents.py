@@ -127,14 +127,13 @@ def opened(
 ) -> Asked:
     """Open it. A base model without a chat template is asked in plain text. ``at_once`` and ``timeout`` are for
     servers."""
-    from transformers import AutoTokenizer
-
     from tunesmith.ask.place import Place
     from tunesmith.ask.plain import Plain
     from tunesmith.ask.respondent import Local
     from tunesmith.ask.server import Server
     from tunesmith.cli.folders import open_folder
     from tunesmith.models.load import load_model
+    from tunesmith.models.tokenizer import load_tokenizer
     from tunesmith.stages import hub
     from tunesmith.stages.training import open_format
 
@@ -149,10 +148,10 @@ def opened(
         return Asked(name, who.url, who, note=note)
     found = open_folder(hub.place(place))
     folder = found.folder
-    model_ = load_model(folder, attention="sdpa")
+    model_ = load_model(folder)
     model_.train(False)
     known = cache.of(model_, folder) if cache and not again else None
-    tok = AutoTokenizer.from_pretrained(folder)
+    tok = load_tokenizer(folder)
     plain = chat == "plain" or (chat is None and tok.chat_template is None)
     local = Local(model_, Plain(tok) if plain else open_format(folder, chat), known=known, alone=alone)
     note = "asked in plain text, without a chat format" if plain else ""

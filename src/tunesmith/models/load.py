@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    GenerationConfig,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+import transformers
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
-from tunesmith.errors import TrainError, nearest
-from tunesmith.models.attention import NAME
+from tunesmith.errors import TrainError, TunesmithError, counted, nearest
+from tunesmith.models.hf import loading
+from tunesmith.models.hf.attention import own_attention
+from tunesmith.models.hub import fetch
+from tunesmith.models.padding import padding, say_padding
+from tunesmith.models.stored import Stored, config_of, first_line, stored
+from tunesmith.models.tokenizer import load_tokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -48,10 +47,18 @@ def load_config(source: ModelSource) -> PretrainedConfig:
         return source
     if isinstance(source, Mapping):
         return _config_of(source)
-    name, revision = _place(source)
-    with _plain_errors(name):
-        config: PretrainedConfig = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    return config
+    folder = _folder(source)
+    fields = config_of(folder)
+    kind = fields.get("model_type")
+    if kind not in loading.architectures():
+        if fields.get("auto_map"):
+            raise TrainError(
+                f"{folder} comes with Python code of its own, which is not run here. Use a model whose architecture "
+                "transformers knows."
+            )
+        raise TrainError(f"{folder / 'config.json'}: {_unknown(kind)}")
+    with _in_a_line(folder / "config.json"):
+        return loading.open_config(folder)
 
 
 def load_model(
@@ -60,42 +67,74 @@ def load_model(
     """Load weights from a folder or hub id, or make fresh ones from a configuration.
 
     Fresh weights depend on the configuration and ``seed`` alone, not on what else drew random numbers. ``dtype`` None
-    is the one that the weights are stored in. ``attention`` is SDPA where the model knows it.
+    is the one that the weights are stored in. ``attention`` is SDPA where the model knows it. Weights that are missing,
+    not expected, of another shape or not finite are refused by name.
     """
-    if attention is None:
-        try:
-            return load_model(source, seed=seed, dtype=dtype, attention="sdpa")
-        except ValueError as error:
-            if "scaled_dot_product_attention" not in str(error):
-                raise
-            return load_model(source, seed=seed, dtype=dtype, attention="eager")
-    model: PreTrainedModel
     if isinstance(source, Mapping | PretrainedConfig):
         config = load_config(source)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _in_a_line(f"The model {config.model_type}"):
             torch.manual_seed(seed)
-            make: Any = _class_of(config)
-            model = make.from_config(config, attn_implementation=attention)
-        make = model
-        moved: PreTrainedModel = make.to(dtype or config.dtype or torch.float32)
-        return moved
-    name, revision = _place(source)
-    with _plain_errors(name):
-        # No code of a model's own is run, and no pickle is opened: both could do anything.
-        auto = _class_of(load_config(source))
-        model = auto.from_pretrained(
-            name,
-            revision=revision,
-            dtype=dtype or "auto",
-            attn_implementation=attention,
-            trust_remote_code=False,
-            use_safetensors=True,
+            made: Any = loading.build(config, attention=attention)
+        fresh: PreTrainedModel = made.to(dtype or config.dtype or torch.float32)
+        return _all_rows_learn(fresh)
+    folder = _folder(source)
+    config, held = load_config(folder), stored(folder)
+    with _in_a_line(folder):
+        _check_size(folder, config, held)
+        model, report = loading.open_weights(folder, config, dtype=dtype, attention=attention)
+    wrong = [
+        f"{counted(len(names), 'weight')} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        for names, what in (
+            (report.missing, "missing"),
+            (report.unexpected, "not known to its configuration"),
+            (report.misshapen, "of another shape"),
+            (not_finite(model), "with infinities or NaN"),
         )
+        if names
+    ]
+    if wrong:
+        raise TrainError(
+            f"The weights in {folder} are not those of the model that its config.json describes. {'; '.join(wrong)}. "
+            "Copy the folder again, or look which of the two is wrong."
+        )
+    return _all_rows_learn(model)
+
+
+def _all_rows_learn(model: PreTrainedModel) -> PreTrainedModel:
+    """Torch gives the row of a padding token no gradient. Nothing is padded here, and many models pad with a token that
+    means something, so that it would never be learned."""
+    embeddings = model.get_input_embeddings()
+    if isinstance(embeddings, torch.nn.Embedding):
+        embeddings.padding_idx = None
     return model
 
 
-def _class_of(config: PretrainedConfig) -> Any:
-    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+def not_finite(model: PreTrainedModel) -> list[str]:
+    """The names of the weights that hold infinities or NaN."""
+    found = []
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel() and tensor.element_size() > 1:
+            least, most = torch.aminmax(tensor)  # one pass, no copy; NaN wins
+            if not (torch.isfinite(least) and torch.isfinite(most)):
+                found.append(name)
+    return found
+
+
+def _check_size(folder: Path, config: PretrainedConfig, held: Stored) -> None:
+    """Refuse a model that is much larger than the weights, before it takes the memory."""
+    if getattr(config, "quantization_config", None):  # several weights in a number
+        return
+    empty = loading.build(config, empty=True)
+    weights, others = (sum(t.numel() for t in many) for many in (empty.parameters(), empty.buffers()))
+    if weights > 1.5 * held.numbers + 1e6:
+        missing = [name for name, _ in empty.named_parameters() if name not in held.shapes]
+        names = f", among them {', '.join(missing[:3])}" if missing else ""
+        raise TrainError(
+            f"{folder / 'config.json'} describes a model of {weights:,} numbers, but the weights hold "
+            f"{held.numbers:,}: {counted(len(missing), 'weight')} missing{names}."
+        )
+    if others > 4 * weights + 1e9:
+        raise TrainError(f"{folder / 'config.json'} asks for {others:,} numbers beside the {weights:,} of its weights.")
 
 
 def decoder_start(model: PreTrainedModel) -> int:
@@ -122,8 +161,8 @@ def public_name(source: str | Path) -> str:
     return str(source)
 
 
-def _place(source: str | Path) -> tuple[str, str]:
-    """A folder as it is; a name on the hub, and the revision that stands after its @ (``org/name@v1``)."""
+def _folder(source: str | Path) -> Path:
+    """A folder as it is; a name on the hub, and the revision that stands after its @ (``org/name@v1``), is fetched."""
     path = Path(source)
     looks_local = isinstance(source, Path) or path.is_absolute() or (os.sep in str(source) and path.parent.exists())
     if path.is_dir() or looks_local:
@@ -131,36 +170,26 @@ def _place(source: str | Path) -> tuple[str, str]:
             near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else None
             hint = f" Did you mean {path.parent / near}?" if near and near != path.name else ""
             raise TrainError(f"{path} is not a model folder (no config.json in it).{hint}")
-        return str(source), "main"
+        return path
     name, _, revision = str(source).partition("@")
-    return name, revision or "main"
+    try:
+        return fetch(name, revision or None)
+    except TrainError as error:
+        raise TrainError(f"{source} is not a folder with a model, and as a model of the hub: {error}") from None
 
 
 @contextmanager
-def _plain_errors(name: str) -> Iterator[None]:
-    """What transformers says at length, in a line with the next step."""
+def _in_a_line(what: object) -> Iterator[None]:
+    """Whatever transformers raises, in a line with what was opened and the next step."""
     try:
         yield
-    except (OSError, ValueError) as error:
-        text = str(error)
-        if "scaled_dot_product_attention" in text:
-            raise
-        if "trust_remote_code" in text or "custom code" in text:
-            raise TrainError(
-                f"{name} comes with Python code of its own, which is not run here. Use a model whose architecture "
-                "transformers knows."
-            ) from None
-        if "safetensors" in text:
-            raise TrainError(
-                f"{name} has no weights as safetensors; other files can run code when they are opened. Convert them: "
-                "load the model with transformers where you trust it, and save_pretrained it."
-            ) from None
-        if isinstance(error, OSError):
-            raise TrainError(
-                f"{name} is neither a folder with a model nor a model of the hub that can be reached: "
-                f"{text.splitlines()[0]}"
-            ) from None
+    except TunesmithError:
         raise
+    except Exception as error:
+        raise TrainError(
+            f"{what} cannot be opened with transformers {transformers.__version__}: {first_line(error)}. Look whether "
+            "its configuration is damaged."
+        ) from None
 
 
 def save_model(
@@ -175,27 +204,28 @@ def save_model(
     part = folder.with_name(f".{folder.name}.part{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    implementation = model.config._attn_implementation
-    if implementation == NAME:  # ours is a way to train; it is not written into the folder
-        model.set_attn_implementation("eager")
-    try:
-        if stop_ids:
-            stops = sorted(int(i) for i in stop_ids)
-            make: Any = GenerationConfig
-            base = model.generation_config or make()
-            base.eos_token_id = stops if len(stops) > 1 else stops[0]
-            model.generation_config = base
-        if model.config.is_encoder_decoder and model.generation_config is not None:
-            model.generation_config.decoder_start_token_id = decoder_start(model)
+    make: Any = GenerationConfig
+    model.generation_config = model.generation_config or make()
+    if model.config.is_encoder_decoder:  # which may be what pads until now
+        model.generation_config.decoder_start_token_id = decoder_start(model)
+    pad = None
+    if tokenizer_dir is not None:
+        tok = load_tokenizer(tokenizer_dir)
+        pad = padding(tok, model, stop_ids)
+        for place in (model.config, model.config.get_text_config(), model.generation_config):
+            place.pad_token_id = pad  # also where it was the end until now
+    if stop_ids:
+        stops = sorted(int(i) for i in stop_ids)
+        model.generation_config.eos_token_id = stops if len(stops) > 1 else stops[0]
+    with own_attention(model):  # ours is a way to train; it is not written into the folder
         model.save_pretrained(part)
-    finally:
-        if implementation == NAME:
-            model.set_attn_implementation(implementation)
     if tokenizer_dir is not None:
         for name in TOKENIZER_FILES:
             file = Path(tokenizer_dir) / name
             if file.exists():
                 shutil.copyfile(file, part / name)
+        if pad is not None:
+            say_padding(part, str(tok.convert_ids_to_tokens(pad)))
     old = folder.with_name(f".{folder.name}.old{os.getpid()}")
     if folder.exists():
         folder.rename(old)
@@ -209,18 +239,20 @@ def _config_of(fields: Mapping[str, Any]) -> PretrainedConfig:
     kind = values.pop("model_type", None)
     if kind is None:
         raise TrainError('A model configuration names its architecture, for example "model_type": "llama".')
-    try:
-        config: PretrainedConfig = AutoConfig.for_model(kind, **values)
-    except ValueError:
-        from transformers.models.auto import configuration_auto
-
-        known: Any = configuration_auto
-        near = nearest(kind, known.CONFIG_MAPPING_NAMES)
-        hint = f" Did you mean {near!r}?" if near else ""
-        raise TrainError(f"Architecture {kind!r} is not known to transformers.{hint}") from None
-    unknown = [k for k in values if k not in type(config)().to_dict()]
+    if kind not in loading.architectures():
+        raise TrainError(_unknown(kind))
+    with _in_a_line(f"The model {kind}"):
+        config = loading.make_config(kind, values)
+        known = type(config)().to_dict()
+    unknown = [k for k in values if k not in known]
     if unknown:
-        near = nearest(unknown[0], type(config)().to_dict())
+        near = nearest(unknown[0], known)
         hint = f" Did you mean {near!r}?" if near else ""
         raise TrainError(f"{type(config).__name__} has no setting {unknown[0]!r}.{hint}")
     return config
+
+
+def _unknown(kind: Any) -> str:
+    near = nearest(str(kind), loading.architectures())
+    hint = f" Did you mean {near!r}?" if near else ""
+    return f"Architecture {kind!r} is not known to transformers {transformers.__version__}.{hint}"

@@ -229,7 +229,8 @@ def merge(model: PreTrainedModel, exact: PreTrainedModel) -> PreTrainedModel:
 
 
 def save_adapter(model: PreTrainedModel, folder: Path, settings: Adapter, *, base: str) -> None:
-    """Write the adapter as PEFT does: ``adapter_config.json`` and ``adapter_model.safetensors``."""
+    """Write the adapter as PEFT does: ``adapter_config.json`` and ``adapter_model.safetensors``. A README says which
+    base it belongs to, and in which precision."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     names = []
@@ -264,8 +265,33 @@ def save_adapter(model: PreTrainedModel, folder: Path, settings: Adapter, *, bas
         "inference_mode": True,
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_card(settings, base), encoding="utf-8")
     plain = {k: t.detach().to("cpu").clone() for k, t in tensors.items()}
     safetensors.torch.save_file(plain, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _card(settings: Adapter, base: str) -> str:
+    """What somebody has to know who loads the adapter."""
+    text = f"# Adapter\n\nA low-rank adapter for `{base}`, in PEFT's format.\n"
+    if settings.bits == 4:
+        text += _NF4
+    return text
+
+
+_NF4 = """
+It was trained on the base in four bits (NF4 in blocks of 64, with double quantisation). Load the base in the same way;
+on the plain base the adapter gives other logits:
+
+```python
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+model = AutoModelForCausalLM.from_pretrained(BASE, quantization_config=four_bits)
+model.load_adapter(ADAPTER)
+```
+
+The folder `model` beside it holds the merged model, which needs neither.
+"""
 
 
 def _tied(model: Any) -> bool:

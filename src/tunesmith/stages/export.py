@@ -1,8 +1,9 @@
 """The ``export`` stage: a model's folder for use elsewhere, proved to say what the model says.
 
-In goes a model; out comes a plain folder for transformers, vLLM, llama.cpp and, where the chat template allows it,
-Ollama. Before it counts as written it is opened by plain transformers: its logits, its chat ids and the tokens that end
-an answer have to be those of the model.
+In goes a model; out comes a plain folder for transformers and what reads its files, with a Modelfile for Ollama where
+the chat template allows it. Before it counts as written it is opened by transformers: its logits, its chat ids, the
+tokens that end an answer and the one that pads have to be those of the model. Only what was tried is printed: whether
+another engine takes the tokenizer is not known here.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Export(Stage):
 def export(source: Path, out: Path, precision: Precision = "stored") -> list[str]:
     """Write ``out`` from the model in ``source``, check it, and say what can be done with it."""
     import torch
+    import transformers
 
     from tunesmith.chat.ollama import modelfile
     from tunesmith.models.load import cast, load_model, save_model
@@ -63,13 +65,15 @@ def export(source: Path, out: Path, precision: Precision = "stored") -> list[str
     shutil.rmtree(part, ignore_errors=True)
     try:
         save_model(model, part, tokenizer_dir=source, stop_ids=sorted(fmt.stop_ids))
-        notes = [f"transformers, vLLM: vllm serve {out}", f"llama.cpp: python convert_hf_to_gguf.py {out}"]
+        notes = []
         try:
             (part / "Modelfile").write_text(modelfile(fmt), encoding="utf-8")
-            notes.append(f"Ollama: ollama create my-model -f {out / 'Modelfile'}")
         except TemplateRefused as error:
             notes.append(str(error))
         verify(part, model, fmt)
+        notes.insert(
+            0, f"opened with transformers {transformers.__version__}: {len(QUESTIONS)} questions asked of both"
+        )
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
     finally:
@@ -80,12 +84,13 @@ def export(source: Path, out: Path, precision: Precision = "stored") -> list[str
 def verify(folder: Path, model: PreTrainedModel, fmt: ChatFormat) -> None:
     """Open a folder as anyone would, and refuse it if it is not the model, or not asked as it was trained."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+
+    from tunesmith.models.load import load_model
+    from tunesmith.models.tokenizer import load_tokenizer
 
     pair = bool(model.config.is_encoder_decoder)
-    auto: Any = AutoModelForSeq2SeqLM if pair else AutoModelForCausalLM
-    tok = AutoTokenizer.from_pretrained(folder)
-    other = auto.from_pretrained(folder, dtype=model.dtype).train(False)
+    tok: Any = load_tokenizer(folder)
+    other: Any = load_model(folder, dtype=model.dtype).train(False)
     model.train(False)
     wrong: list[str] = []
     for question in QUESTIONS:
@@ -103,9 +108,12 @@ def verify(folder: Path, model: PreTrainedModel, fmt: ChatFormat) -> None:
             wrong.append("its logits are not all numbers")
         elif float((ours - found).abs().max()) > 1e-3 * max(1.0, float(ours.abs().max())):
             wrong.append(f"its logits differ by {float((ours - found).abs().max()):.3g} for {question!r}")
-    stops = GenerationConfig.from_pretrained(folder).eos_token_id
+    stops = other.generation_config.eos_token_id
     if {*(stops if isinstance(stops, list) else [stops])} != set(fmt.stop_ids):
         wrong.append(f"it would stop at {stops}, not at {sorted(fmt.stop_ids)}")
+    pads = {tok.pad_token_id, other.config.pad_token_id, other.generation_config.pad_token_id}
+    if len(pads) > 1 or pads & set(fmt.stop_ids):
+        wrong.append(f"it would pad with {' or '.join(map(str, sorted(pads, key=str)))}")
     if wrong:
         raise TrainError(
             f"What was exported is not the model: {'; '.join(dict.fromkeys(wrong))}. Nothing is kept of it."

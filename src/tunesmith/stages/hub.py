@@ -11,11 +11,9 @@ import re
 from pathlib import Path
 
 from tunesmith.document import path_of
-from tunesmith.errors import RecipeError
 
 PREFIX = "hub:"
 _NAME = re.compile(r"hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")
-_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 def problem(name: str) -> str:
@@ -35,26 +33,7 @@ def place(name: str) -> Path:
     """Where the folder is that a recipe means: a model of the hub is fetched if need be."""
     if not name.startswith(PREFIX):
         return path_of(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from tunesmith.models.hub import fetch
 
     repository, _, revision = name.removeprefix(PREFIX).partition("@")
-
-    def fetched(local: bool) -> Path:
-        found = snapshot_download(repository, revision=revision or None, allow_patterns=_FILES, local_files_only=local)
-        return Path(found)
-
-    try:
-        try:
-            return fetched(local=False)
-        except HfHubHTTPError:
-            raise
-        except OSError:  # some versions ask the hub for what the cache holds whole, and fail without a network
-            return fetched(local=True)
-    except LocalEntryNotFoundError:
-        raise RecipeError(
-            f"{name} is not in the cache, and the hub cannot be reached. Fetch it where there is a network: "
-            f"hf download {repository}"
-        ) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise RecipeError(f"{name} cannot be fetched: {str(error).strip().splitlines()[0]}") from None
+    return fetch(repository, revision or None)

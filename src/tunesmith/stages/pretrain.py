@@ -80,7 +80,7 @@ class Pretrain(Stage):
             "vocab_size": len(fmt.tok),
             "bos_token_id": fmt.tok.bos_token_id,
             "eos_token_id": fmt.tok.eos_token_id,
-            "pad_token_id": None,
+            "pad_token_id": fmt.tok.pad_token_id,
             **self.model,
         }
         settings = training.in_steps(job, self.train, "pretrain", {"text": store}, {"text": 1.0})

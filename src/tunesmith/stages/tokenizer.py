@@ -13,6 +13,9 @@ from pydantic import Field
 from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 
+PAD = "<|pad|>"
+"""Stands in no row: who pads with it hides nothing that is learned."""
+
 
 @KINDS.add("tokenizer")
 class TokenizerStage(Stage):
@@ -34,6 +37,7 @@ class TokenizerStage(Stage):
         job.step("reading the build's text and questions")
         tok = train_bpe(rows.corpus(build), self.vocab_size)
         fmt = ChatFormat.named(self.chat, tok)
+        fmt.tok.add_special_tokens({"pad_token": PAD})
         fmt.tok.save_pretrained(job.out)
         sample = rows.texts(build)[:1000]
         ids, letters = sum(len(fmt.text_ids(text)) for text in sample), sum(len(text.encode()) for text in sample)

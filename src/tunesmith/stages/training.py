@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 
 def open_format(folder: Path, chat: str | None = None) -> ChatFormat:
     """The chat format of a model or tokenizer folder, or a named one put on its tokenizer."""
-    from transformers import AutoTokenizer
-
     from tunesmith.chat import ChatFormat
+    from tunesmith.models.tokenizer import load_tokenizer
 
-    tok = AutoTokenizer.from_pretrained(folder)
+    tok = load_tokenizer(folder)
     if chat:
         return ChatFormat.named(chat, tok)
     if tok.chat_template is None:
@@ -47,13 +46,13 @@ def open_format(folder: Path, chat: str | None = None) -> ChatFormat:
 def chat_format(job: Job, base: Path, chat: str | None) -> tuple[ChatFormat, Path, list[int]]:
     """The format to tune a base in, the folder of its tokenizer, and the tokens that are new to the base. A base that
     brings no chat template is given one of ours; an encoder-decoder takes pairs of a question and an answer."""
-    from transformers import AutoTokenizer
+    from tunesmith.models.tokenizer import load_tokenizer
 
-    if chat is None and is_pair(base) and AutoTokenizer.from_pretrained(base).chat_template is None:
+    if chat is None and is_pair(base) and load_tokenizer(base).chat_template is None:
         chat = "pair"
     if chat is None:
         return open_format(base), base, []
-    known = set(AutoTokenizer.from_pretrained(base).get_vocab().values())
+    known = set(load_tokenizer(base).get_vocab().values())
     fmt = open_format(base, chat)
     folder = job.out / "tokenizer"
     fmt.tok.save_pretrained(folder)

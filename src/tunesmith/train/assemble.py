@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from tunesmith.errors import TrainError
+from tunesmith.models.hf.recompute import recompute_layers
 from tunesmith.models.load import ModelSource, cast, load_model, save_model
 from tunesmith.models.lowrank import attach, freeze, merge, save_adapter
 from tunesmith.models.policy import Policy
@@ -88,13 +89,13 @@ def assemble(
         policy.run, policy.agree = sharded.run, ranks.most
     else:
         net.to(device)
-    policy.check()
+    policy.check(settings.row_length)
     kind = settings.optimizer
     if kind == "auto":
         kind = "adamw" if settings.adapter else "muon"
     weights = Weights(net, optimizer=kind, dtype=dtype, ranks=ranks, exact=exact)
     if device.type == "cuda" and dtype != torch.float32:
-        policy.check()  # the kernels of this precision are others
+        policy.check(settings.row_length)  # the kernels of this precision are others
     give_back_memory()  # of the weights as they were loaded
     optimizer = Optimizer(weights, weight_decay=settings.weight_decay)
     return Machine(policy, weights, optimizer, stored, begin, settings, bool(new_ids))

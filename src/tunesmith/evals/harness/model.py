@@ -11,16 +11,17 @@ It is their own ``hf`` model in everything but two methods: what is likely is co
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
 from tunesmith.models.generate import GREEDY, Sampling, generate, rank_options
 from tunesmith.models.load import load_model
+from tunesmith.models.tokenizer import load_tokenizer
 
 Request = tuple[tuple[str, str], list[int], list[int]]
 """Texts, context ids, continuation ids."""
@@ -33,12 +34,10 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     @classmethod
     def open(cls, folder: Path | str, progress: Callable[[int, int], None] | None = None) -> HarnessModel:
         """The model of a folder."""
-        from transformers import AutoTokenizer
-
-        model = load_model(Path(folder), attention="sdpa")
+        model = load_model(Path(folder))
         model.train(False)
         # Rolling windows come in batches of this size; how many run at once is for our engine to say.
-        made = cls(pretrained=model, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=4096)
+        made = cls(pretrained=model, tokenizer=load_tokenizer(folder), batch_size=4096)
         made.progress = progress
         return made
 
@@ -80,9 +79,8 @@ class HarnessModel(HFLM):  # type: ignore[misc]
             alike[repr(request.args[1])].append(number)
         answers = [""] * len(requests)
         for numbers in alike.values():
-            settings = normalize_gen_kwargs(requests[numbers[0]].args[1], self.max_gen_toks)
-            stops = handle_stop_sequences(settings.get("until"), eos=eos)
-            most = int(settings["max_gen_toks"])
+            settings = Wanted.of(requests[numbers[0]].args[1], self.max_gen_toks)
+            stops, most = [*settings.until, eos], settings.tokens
             room = self.max_length - most if self.backend == "causal" else self.max_length
             prompts = [self.tok_encode(requests[i].args[0], left_truncate_len=room) for i in numbers]
             said = generate(
@@ -90,13 +88,12 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 prompts,
                 stop_ids=self._stops(),
                 max_new_tokens=most,
-                sampling=_sampling(settings),
+                sampling=settings.sampling,
                 until=self._until([stop for stop in stops if stop and stop != eos]),
                 progress=self.progress,
             )
             for i, one in zip(numbers, said, strict=True):
-                text = self.tok_decode(list(one.ids))
-                answers[i] = postprocess_generated_text(text, stops, None)
+                answers[i] = before_any(self.tok_decode(list(one.ids)), stops)
                 self.cache_hook.add_partial("generate_until", requests[i].args, answers[i])
         return answers
 
@@ -119,8 +116,35 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         return over
 
 
-def _sampling(settings: dict[str, Any]) -> Sampling:
-    temperature = float(settings.get("temperature") or 0.0)
-    if not settings.get("do_sample") or temperature == 0:
-        return GREEDY
-    return Sampling(temperature=temperature, top_p=float(settings.get("top_p", 1.0)))
+@dataclass(frozen=True)
+class Wanted:
+    """How a task wants its answers to be generated."""
+
+    until: tuple[str, ...]
+    """Texts that end an answer."""
+    tokens: int
+    """How many an answer may have."""
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], tokens: int) -> Wanted:
+        """Read as their ``hf`` model reads it; ``tokens`` is what holds where the task says nothing."""
+        until = settings.get("until") or []
+        said = [settings[name] for name in _LENGTHS if settings.get(name) is not None]
+        temperature = float(settings.get("temperature") or 0.0)
+        draws = settings.get("do_sample")
+        sampling = GREEDY
+        if temperature > 0 and (draws or draws is None):
+            sampling = Sampling(temperature=temperature, top_p=float(settings.get("top_p", 1.0)))
+        return cls((until,) if isinstance(until, str) else tuple(until), int(said[0] if said else tokens), sampling)
+
+
+_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""What tasks call the limit of an answer; the first one given holds."""
+
+
+def before_any(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first of the stop texts."""
+    for stop in filter(None, stops):
+        text = text.partition(stop)[0]
+    return text

@@ -4,5 +4,13 @@ Their releases rename arguments, outputs and methods. So nothing here trusts a n
 error: what a model can do is found by trying it, and the result is checked. Each file has a test that fails when a
 release changes what the file depends on, and the failure says what to do.
 
+    attention   another attention function in a model
+    blocks      the repeated layers of a model
     cache       reading tokens with a KV cache
+    config      settings of a configuration
+    kernels     kernels of torch without a public name
+    linear      linear layers of any class
+    loading     opening configurations, weights and tokenizers
+    recompute   layers computed again in the backward pass
+    varlen      torch's attention over documents of any lengths
 """
