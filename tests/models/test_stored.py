@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from tests.conftest import CORPUS
 from tunesmith.chat import train_bpe
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.models.hf.attention import implementation
 from tunesmith.models.load import load_model, save_model
 from tunesmith.models.tokenizer import load_tokenizer
 
@@ -232,6 +233,12 @@ def test_code_that_comes_with_a_tokenizer_is_not_run(
         assert "Python code of its own, which is not run here" in str(error)
     assert type(load_model(folder)).__module__.startswith("transformers.")
     assert not marker.exists() and "y/N" not in capsys.readouterr().out
+
+
+def test_a_configuration_cannot_name_kernels_to_fetch(folder: Path) -> None:
+    """An attention called org/name would be fetched from the hub, and its code run."""
+    edit("config.json", attn_implementation="evil/kernel", _attn_implementation="evil/kernel")(folder)
+    assert implementation(load_model(folder)) == "sdpa"
 
 
 @pytest.mark.full

@@ -46,8 +46,8 @@ class Reading:
     optional: frozenset[str]
     """Those of ``position_ids`` and ``logits_to_keep`` that the model takes."""
     plain: bool
-    """Every layer keeps keys and values of all slots, so that states can be joined. Otherwise prompts of different
-    lengths cannot share a batch either: a recurrent state runs over padding."""
+    """Every layer keeps keys and values of all slots, and padding before a prompt changes nothing. So prompts of
+    different lengths can share a batch, and states can be joined; a recurrent state would run over the padding."""
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Reading:
@@ -103,6 +103,10 @@ def select(cache: Any, rows: Tensor) -> None:
         cache.reorder_cache(rows)
     except (AttributeError, TypeError):
         raise Changed(f"The rows of a {type(cache).__name__} cannot be chosen (reorder_cache).") from None
+    first = next(iter(getattr(cache, "layers", None) or ()), None)
+    held = getattr(first, "keys", None)
+    if isinstance(held, Tensor) and len(held) != len(rows):
+        raise Changed(f"A {type(cache).__name__} keeps {len(held)} rows where {len(rows)} were chosen.")
 
 
 def repeated(cache: Any, count: int) -> Any:
@@ -150,13 +154,28 @@ def _try(model: PreTrainedModel) -> Reading:
             with suppress(TypeError, ValueError, AttributeError):
                 given = {**said, name: ids[:, 2:], "use_cache": True, argument: cache}
                 if model(**given).get(field) is cache:
-                    return Reading(field, argument, frozenset(takes), _is_plain(out[field], slots=2))
+                    plain = _is_plain(out[field], slots=2)
+                    if plain and not model.config.is_encoder_decoder:
+                        plain = _pads(model, ids, "position_ids" in takes)
+                    return Reading(field, argument, frozenset(takes), plain)
     if not fields:
         raise EvalError(f"{type(model).__name__} gives no KV cache, so answers cannot be generated with it.")
     raise Changed(
         f"{type(model).__name__} gives a KV cache as {' or '.join(fields)}, but does not go on from it when it is "
         f"passed as {', '.join(dict.fromkeys((*fields, *_ARGUMENTS)))}."
     )
+
+
+def _pads(model: PreTrainedModel, ids: Tensor, positions: bool) -> bool:
+    """Whether a token of padding before a prompt [1, S], which the mask leaves out, changes nothing."""
+    alone = model(input_ids=ids, use_cache=True).logits[0, -1].float()
+    padded = torch.nn.functional.pad(ids, (1, 0))
+    mask = torch.ones_like(padded)
+    mask[:, 0] = 0
+    place: dict[str, Tensor] = {"position_ids": (mask.cumsum(1) - 1).clamp_min(0)} if positions else {}
+    beside = model(input_ids=padded, attention_mask=mask, use_cache=True, **place).logits[0, -1].float()
+    allowed = 1e-3 if next(model.parameters()).dtype in (torch.float32, torch.float64) else 0.06
+    return float((alone - beside).abs().max()) <= allowed * float(alone.abs().max())
 
 
 def _holds_something(value: Any) -> bool:
