@@ -117,3 +117,11 @@ def test_reserved_rows_are_set_as_well() -> None:
     extend(model, [60])
     assert model.get_input_embeddings().num_embeddings == 61
     assert float(model.get_input_embeddings().weight[60].abs().sum()) > 0
+
+
+def test_a_setting_that_is_read_without_being_declared() -> None:
+    experts = {"model_type": "qwen3_moe", **TINY, "num_local_experts": 4, "moe_intermediate_size": 32}
+    model = load_model({**experts, "head_dim": 16}, seed=1)
+    assert model.get_parameter("model.layers.0.self_attn.q_proj.weight").shape == (64, 32)
+    with pytest.raises(TrainError, match="has no setting 'hed_dim'"):
+        load_model({**experts, "hed_dim": 16})

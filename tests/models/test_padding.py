@@ -83,7 +83,7 @@ def test_a_saved_model_says_what_pads(chat: str, tmp_path: Path) -> None:
 
 def test_an_answers_first_token_stays_where_it_was_padding(tmp_path: Path) -> None:
     t5 = {"model_type": "t5", "vocab_size": 420, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
-    model = load_model({**t5, "pad_token_id": 0}, seed=1)
+    model = load_model({**t5, "pad_token_id": 0, "eos_token_id": 0}, seed=1)
     fmt = ChatFormat.named("pair", a_tokenizer("<a>"))
     fmt.tok.save_pretrained(tmp_path / "tokenizer")
     folder = save_model(model, tmp_path / "model", tokenizer_dir=tmp_path / "tokenizer", stop_ids=[0])

@@ -203,7 +203,7 @@ def test_the_whole_folder_opens(folder: Path) -> None:
 
 def test_a_fresh_model_that_cannot_be_built() -> None:
     for fields in ({"hidden_size": -1}, {"hidden_size": float("nan")}, {"num_attention_heads": "four"}):
-        with pytest.raises(TrainError, match="The model llama cannot be opened"):
+        with pytest.raises(TrainError, match="no model can be made of this configuration"):
             load_model({"model_type": "llama", "vocab_size": 61, **SIZES, **fields})
     for kind in ("", "lama", 3, ["llama"]):
         with pytest.raises(TrainError, match="is not known to transformers"):
@@ -237,8 +237,16 @@ def test_code_that_comes_with_a_tokenizer_is_not_run(
 
 def test_a_configuration_cannot_name_kernels_to_fetch(folder: Path) -> None:
     """An attention called org/name would be fetched from the hub, and its code run."""
-    edit("config.json", attn_implementation="evil/kernel", _attn_implementation="evil/kernel")(folder)
+    edit("config.json", attn_implementation="eager", torch_dtype="float32")(folder)
     assert implementation(load_model(folder)) == "sdpa"
+    for fields in (
+        {"attn_implementation": "evil/kernel"},
+        {"_attn_implementation": {"text_config": "evil/kernel@main:run"}},
+        {"text_config": {"experts_implementation": "evil/kernel"}},
+    ):
+        edit("config.json", **fields)(folder)
+        refused(load_model, folder, "names 'evil/kernel.*' as .*: kernels that would be fetched")
+        edit("config.json", attn_implementation=None, _attn_implementation=None)(folder)
 
 
 @pytest.mark.full

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.models.hf.loading import build
 from tunesmith.models.load import load_config
 
 SMALL = 100_000_000
@@ -49,12 +50,10 @@ def size_of(fields: Mapping[str, Any]) -> Size:
 
 
 def _built(fields: Mapping[str, Any], device: str) -> Any:
-    from tunesmith.models.load import _class_of
-
     try:
         config = load_config(fields)
-        with torch.device(device), torch.no_grad():
-            return _class_of(config).from_config(config).train(False)
+        with torch.no_grad():
+            return build(config, empty=device == "meta").train(False)
     except TunesmithError:
         raise
     except Exception as error:  # a configuration may be wrong in as many ways as there are architectures

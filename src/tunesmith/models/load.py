@@ -22,7 +22,7 @@ from tunesmith.models.hf import loading
 from tunesmith.models.hf.attention import own_attention
 from tunesmith.models.hub import fetch
 from tunesmith.models.padding import padding, say_padding
-from tunesmith.models.stored import Stored, config_of, first_line, stored
+from tunesmith.models.stored import Stored, config_of, first_line, has_tokenizer, stored
 from tunesmith.models.tokenizer import load_tokenizer
 
 TOKENIZER_FILES = (
@@ -72,7 +72,7 @@ def load_model(
     """
     if isinstance(source, Mapping | PretrainedConfig):
         config = load_config(source)
-        with torch.random.fork_rng(devices=[]), _in_a_line(f"The model {config.model_type}"):
+        with torch.random.fork_rng(devices=[]), _made_of_settings():
             torch.manual_seed(seed)
             made: Any = loading.build(config, attention=attention)
         fresh: PreTrainedModel = made.to(dtype or config.dtype or torch.float32)
@@ -192,6 +192,17 @@ def _in_a_line(what: object) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def _made_of_settings() -> Iterator[None]:
+    """The same, where the settings are somebody's own."""
+    try:
+        yield
+    except TunesmithError:
+        raise
+    except Exception as error:
+        raise TrainError(f"no model can be made of this configuration: {first_line(error)}") from None
+
+
 def save_model(
     model: PreTrainedModel,
     folder: str | Path,
@@ -209,7 +220,7 @@ def save_model(
     if model.config.is_encoder_decoder:  # which may be what pads until now
         model.generation_config.decoder_start_token_id = decoder_start(model)
     pad = None
-    if tokenizer_dir is not None:
+    if tokenizer_dir is not None and has_tokenizer(Path(tokenizer_dir)):
         tok = load_tokenizer(tokenizer_dir)
         pad = padding(tok, model, stop_ids)
         for place in (model.config, model.config.get_text_config(), model.generation_config):
@@ -241,15 +252,26 @@ def _config_of(fields: Mapping[str, Any]) -> PretrainedConfig:
         raise TrainError('A model configuration names its architecture, for example "model_type": "llama".')
     if kind not in loading.architectures():
         raise TrainError(_unknown(kind))
-    with _in_a_line(f"The model {kind}"):
+    with _made_of_settings():
         config = loading.make_config(kind, values)
         known = type(config)().to_dict()
-    unknown = [k for k in values if k not in known]
+    unknown = [name for name in values if name not in known and not _shapes_follow(kind, values, name)]
     if unknown:
         near = nearest(unknown[0], known)
         hint = f" Did you mean {near!r}?" if near else ""
         raise TrainError(f"{type(config).__name__} has no setting {unknown[0]!r}.{hint}")
     return config
+
+
+def _shapes_follow(kind: str, values: dict[str, Any], name: str) -> bool:
+    """Whether a setting that the configuration does not declare is read all the same, as head_dim of Qwen 3 MoE."""
+    with _made_of_settings():
+        models = [
+            loading.build(loading.make_config(kind, fields), empty=True)
+            for fields in (values, {k: v for k, v in values.items() if k != name})
+        ]
+    found, without = ({n: p.shape for n, p in model.named_parameters()} for model in models)
+    return found != without
 
 
 def _unknown(kind: Any) -> str:

@@ -20,7 +20,8 @@ def padding(tok: PreTrainedTokenizerBase, model: PreTrainedModel, stop_ids: Iter
     """The id of a token to pad with: the tokenizer's or the model's own, else one that is spare, else a control token
     that begins something. None where every special token is an end."""
     asked: Any = tok
-    rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    embeddings: Any = model.get_input_embeddings()
+    rows = int(embeddings.num_embeddings)
     ends = {*map(int, stop_ids), *_ids(asked.eos_token_id)}
     for place in (model.config, model.generation_config):
         ends.update(_ids(getattr(place, "eos_token_id", None)))

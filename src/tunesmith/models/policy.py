@@ -271,7 +271,7 @@ class Policy:
     def _at(self, ids: Tensor, packed: Packed, seen: list[Tensor]) -> list[Tensor]:
         """The logits of some tokens of each document."""
         found = self.run(lambda: self._logits(self.hidden(ids, packed)[torch.cat(seen)]))
-        return list(found.split([len(at) for at in seen]))
+        return list(torch.split(found, [len(at) for at in seen]))
 
     def _said(self, packed: Packed, document: int, span: slice) -> slice:
         """The tokens of a document whose hidden states predict something."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,13 @@ class Stored:
 
 def config_of(folder: Path) -> dict[str, Any]:
     """The configuration of a model's folder; one that only code of the model's own could read is refused."""
-    return json_object(folder / "config.json", CONFIG_BYTES)
+    config = json_object(folder / "config.json", CONFIG_BYTES)
+    for name, value in _kernels(config):
+        raise TrainError(
+            f"{folder / 'config.json'} names {value!r} as {name}: kernels that would be fetched from the hub and run. "
+            "Take the setting away; the model is then computed with torch."
+        )
+    return config
 
 
 def stored(folder: Path) -> Stored:
@@ -71,9 +78,14 @@ def stored(folder: Path) -> Stored:
     return Stored(config, shapes)
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether there is a vocabulary in a folder."""
+    return any(True for pattern in _VOCABULARIES for _ in folder.glob(pattern))
+
+
 def check_tokenizer(folder: Path) -> dict[str, Any]:
     """See to it that a tokenizer's files are of a size that can be read; its settings."""
-    if not any(True for pattern in _VOCABULARIES for _ in folder.glob(pattern)):
+    if not has_tokenizer(folder):
         raise TrainError(f"{folder} has no tokenizer (none of {', '.join(_VOCABULARIES)}).")
     settings: dict[str, Any] = {}
     for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
@@ -158,6 +170,16 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
             f"{file} is not a whole safetensors file ({_size(file.stat().st_size)}): {first_line(error)}. It may be "
             "cut off: copy it again."
         ) from None
+
+
+def _kernels(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The settings that name code of the hub, ``org/name``, in place of an implementation."""
+    for name, value in config.items():
+        for one in value.values() if isinstance(value, dict) else [value]:
+            if "implementation" in name and isinstance(one, str) and ("/" in one or ":" in one):
+                yield name, one
+        if isinstance(value, dict):
+            yield from _kernels(value)
 
 
 def _layers(config: dict[str, Any]) -> list[tuple[str, int]]:

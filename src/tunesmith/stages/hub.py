@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from tunesmith.document import path_of
+from tunesmith.errors import RecipeError
 
 PREFIX = "hub:"
 _NAME = re.compile(r"hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")

@@ -15,7 +15,7 @@ from tunesmith.models.load import load_model, save_model
 
 SRC = Path(__file__).parents[3] / "src" / "tunesmith"
 DOOR = "models/hf/loading.py"
-OPENS = re.compile(r"\bAuto[A-Z]\w+\b|\.from_pretrained\(|trust_remote_code|torch\.load\(")
+OPENS = re.compile(r"\bAuto[A-Z]\w+\b|\.from_pretrained\(|trust_remote_code\s*=|torch\.load\(")
 PRIVATE = re.compile(
     r"_attn_implementation|_no_split_modules|_is_stateful|past_key_values|cache_params|reorder_cache|\.layers\[|"
     r"modeling_utils|pytorch_utils|modeling_outputs|cache_utils|transformers\.models|inspect\.signature|torch\._(?!_version)"

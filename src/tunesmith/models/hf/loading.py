@@ -64,7 +64,8 @@ def build(config: PretrainedConfig, *, attention: str | None = None, empty: bool
             model: PreTrainedModel = auto.from_config(config, attn_implementation=attention)
         return model
 
-    return _with_attention(attention, make)
+    made: PreTrainedModel = _with_attention(attention, make)
+    return made
 
 
 def open_weights(
@@ -123,7 +124,7 @@ def _with_attention(attention: str | None, make: Callable[[str], Any]) -> Any:
 def _quiet() -> Iterator[None]:
     """Without the warnings of transformers: what matters of them is in the report."""
     before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
