@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from tunesmith.errors import TrainError
-from tunesmith.models.hf.recompute import recompute_layers
 from tunesmith.models.load import ModelSource, cast, load_model, save_model
 from tunesmith.models.lowrank import attach, freeze, merge, save_adapter
 from tunesmith.models.policy import Policy

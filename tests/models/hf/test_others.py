@@ -12,10 +12,8 @@ from transformers import AutoConfig
 from tests.models.test_packed import APART, FAMILIES, SMALL, make
 from tunesmith.models.hf import kernels
 from tunesmith.models.hf.blocks import blocks
-from tunesmith.models.hf.changed import Changed
 from tunesmith.models.hf.config import number, reach, setting, windowed
 from tunesmith.models.hf.linear import is_linear, matrix, transposed
-from tunesmith.models.hf.recompute import recompute_layers
 
 
 class Reversed(nn.Module):
@@ -118,24 +116,3 @@ def test_how_far_the_rules_of_a_model_reach() -> None:
     assert reach(of("llama", rope_parameters=yarn)) == 2048
     assert windowed(of("mistral", sliding_window=6)) and not windowed(of("llama"))
     assert windowed(AutoConfig.for_model("gpt_neo"))
-
-
-def test_layers_are_computed_again() -> None:
-    seen = []
-    for again in (False, True):
-        model = make().train()
-        if again:
-            recompute_layers(model)
-        runs: list[nn.Module] = []
-        blocks(model)[0].register_forward_hook(lambda layer, *_, runs=runs: runs.append(layer))  # type: ignore[misc]
-        inner = next(m for m in blocks(model)[0].modules() if isinstance(m, nn.Linear))
-        inner.register_forward_hook(lambda layer, *_, runs=runs: runs.append(layer))  # type: ignore[misc]
-        model(input_ids=torch.arange(5)[None]).logits.sum().backward()
-        seen.append(sum(m is inner for m in runs))
-    assert seen == [1, 2], "a release has changed how layers are computed again: see models/hf/recompute.py"
-
-
-def test_a_model_without_a_way_to_compute_layers_again() -> None:
-    kind: Any = type("Newest", (nn.Module,), {})
-    with pytest.raises(Changed, match=r"Newest has no method.*tunesmith doctor"):
-        recompute_layers(kind())

@@ -11,6 +11,5 @@ release changes what the file depends on, and the failure says what to do.
     kernels     kernels of torch without a public name
     linear      linear layers of any class
     loading     opening configurations, weights and tokenizers
-    recompute   layers computed again in the backward pass
     varlen      torch's attention over documents of any lengths
 """
