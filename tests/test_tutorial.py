@@ -21,8 +21,9 @@ RECIPE_LINES = 10
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tok: PreTrainedTokenizerFast) -> Path:
     """A folder with the files of the page, and a tiny base where the quickstart would have left one."""
-    (csv,), (task, recipe) = blocks(PAGE, "csv"), blocks(PAGE, "yaml")
-    for name, text in (("tickets.csv", csv), ("tickets.yaml", task), ("tickets_recipe.yaml", recipe)):
+    (csv,), (task, recipe, chats) = blocks(PAGE, "csv"), blocks(PAGE, "yaml")
+    files = {"tickets.csv": csv, "tickets.yaml": task, "tickets_recipe.yaml": recipe, "chats_recipe.yaml": chats}
+    for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     base = tmp_path / "runs" / "quickstart" / "pretrain" / "model"
     words = ChatFormat.named("chatml", tok).tok
@@ -67,3 +68,47 @@ def test_from_csv_to_a_tuned_model(place: Path, capsys: pytest.CaptureFixture[st
     assert ("tuned", "instance") in rates
     assert (place / "runs/tickets/build/card.instruction.html").is_file()
     assert (place / "runs/tickets/tune/model/config.json").is_file()
+
+
+def test_chats_with_long_answers_pass_through_to_the_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    animals = [
+        f"{size} {animal}"
+        for size in ("big", "small", "old", "young")
+        for animal in ["cow", "dog", "cat", "hen", "fox"]
+    ]
+    rows = [
+        [
+            {"role": "user", "content": f"What does the {animal} do all day?"},
+            {
+                "role": "assistant",
+                "content": f"The {animal} gets up early. " + f"Then the {animal} walks to the river. " * 3,
+            },
+        ]
+        for animal in animals
+    ]
+    (place / "chats.jsonl").write_text("\n".join(json.dumps({"messages": row}) for row in rows))
+    assert run("tunesmith run chats_recipe.yaml --check") == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert run("tunesmith run chats_recipe.yaml") == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert re.search(r"2 epochs: \d+ steps of about 2,048 tokens", said)
+    assert re.search(r"answers may have \d+ tokens, as the given ones need", said)
+    assert "no metric that says which are right" in said
+
+    out = place / "runs/chats"
+    found = json.loads((out / "report.json").read_text())
+    held = {r["model"]: r for r in found["results"] if (r["level"], r["shots"]) == ("instance", 0)}
+    assert {r["metric"] for r in held.values()} == {"answer_bits"} and set(held) == {"base", "tuned"}
+    assert held["tuned"]["value"] < held["base"]["value"] < 20
+    answers = [json.loads(line) for line in (out / "eval/answers.jsonl").read_text().splitlines()]
+    longest = max(len(r["gold"][0]) for r in answers)
+    assert all(r["gold"][0].startswith("The ") and r["answer"] is not None for r in answers) and longest > 100
+    page = (out / "report.html").read_text()
+    assert "bits</em> for each byte of the given answers on rows of chats that were held out" in page
+    assert found["run"]["stages"]["tune"]["info"]["steps"] == int(re.search(r"2 epochs: (\d+)", said)[1])  # type: ignore[index]
+
+    assert run("tunesmith run chats_recipe.yaml --set eval.max_new_tokens=8 --check") == 0, (
+        "nothing to be right to the letter"
+    )
+    assert run("tunesmith run chats_recipe.yaml --set eval.shots=[0,3] --check") == 2
+    assert "the build 'build' was not made with shots: 3" in capsys.readouterr().err

@@ -24,7 +24,7 @@ import yaml
 from tunesmith.errors import RecipeError, counted
 
 Where = tuple[str | int, ...]
-"""A place in the file, from the top: ``("stages", "tune", "optimizer", "peak")``."""
+"""A place in the file, from the top: ``("stages", "tune", "train", "lr")``."""
 
 MOST_BYTES = 32 * 1024 * 1024
 MOST_VALUES = 1_000_000

@@ -63,7 +63,7 @@ def find(name: str) -> Path:
 
 
 def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read and check a recipe file; ``overrides`` are dotted keys that win over the file (``tune.peak``)."""
+    """Read and check a recipe file; ``overrides`` are dotted keys that win over the file (``tune.train.lr``)."""
     return _parsed(Document.open(find(str(path))), overrides)
 
 

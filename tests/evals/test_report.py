@@ -143,8 +143,45 @@ def test_the_json(tmp_path: Path, small: ReportData) -> None:
 
 def test_the_claim_is_the_figure(tmp_path: Path, small: ReportData) -> None:
     page, _, _ = written(tmp_path, small)
-    assert "gets 80 % right on whole clusters of tasks that it never trained on. Before, it got 2 %." in page.text
-    assert "+78 points" in page.text and "78 facts rose, 0 fell" in page.text
+    assert "gets 80 % right on tasks of c, of which it trained on none. Before, it got 2 %." in page.text
+    assert "On the same 100 questions the difference is +78 points" in page.text
+    assert "78 questions rose, 0 fell" in page.text
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"level": "instance", "task": "tickets.en"}, "gets 80 % right on rows of tickets.en that were held out."),
+        ({"level": "instance"}, "right on rows of 7 tasks that were held out."),
+        ({"level": "wording", "task": "a.en"}, "right on a.en, asked in words that it never saw."),
+        ({"level": "task", "task": "a.en"}, "right on a.en, which it never trained on."),
+        ({"level": "task"}, "right on 7 tasks that it never trained on."),
+        ({"level": "seen", "task": "a.en"}, "right on rows of a.en that it was trained on."),
+        ({"level": "instance", "task": "a.en", "metric": "rouge_l"}, "reaches 80 % by rouge_l on rows of a.en"),
+    ],
+)
+def test_the_claim_speaks_of_what_was_asked(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    data = ReportData("test", [*answers("base", 2, **more), *answers("tuned", 80, **more)])
+    page, _, _ = written(tmp_path, data)
+    assert said in page.text
+    for word in ("fact", "instruction", "littleworld"):
+        assert word not in page.text.partition("All figures")[0].replace("Instructions", ""), "it is anybody's run"
+
+
+def test_the_claim_of_chats_is_in_bits(tmp_path: Path) -> None:
+    more: dict[str, Any] = {"level": "instance", "task": "chats", "metric": "answer_bits"}
+    records = [
+        record(i, m, v, **more, group=f"g{i // 2}") for m, v in (("base", 1.5), ("tuned", 1.25)) for i in range(40)
+    ]
+    page, _, found = written(tmp_path, ReportData("chats", records))
+    assert (
+        "After tuning, the model needs 1.25 bits for each byte of the given answers on rows of chats that were held "
+        "out. "
+        "Before, it needed 1.50 bits. On the same 40 questions about 20 different things the difference is −0.25 bits, "
+        "with a 95 % interval of −0.25 to −0.25. 0 groups of questions rose, 20 fell"
+    ) in page.text
+    assert "1.25 bits" in page.text.partition("All figures")[2] and "125 %" not in page.text
+    assert found["results"][1]["value"] == 1.25
 
 
 def test_a_report_has_only_the_sections_that_the_run_has(tmp_path: Path, small: ReportData, full: ReportData) -> None:

@@ -57,7 +57,7 @@ def test_an_epoch_that_ends_with_a_batch_is_not_a_step_longer(tmp_path: Path) ->
 @pytest.mark.parametrize("shares", [{"a": 0.3, "b": 0.7}, {"a": 1.0, "b": 1.0}, {"a": 1.0, "b": 0.0}])
 def test_mixed_sources_are_seen_so_often_on_average(tmp_path: Path, shares: dict[str, float]) -> None:
     sources = {"a": store(tmp_path / "a", [7, 9, 11] * 40), "b": store(tmp_path / "b", [30, 50] * 30)}
-    found = in_steps(TrainSettings(epochs=3, batch_tokens=200, row_length=64), "sft", sources, shares)
+    found = in_steps(TrainSettings(epochs=3, batch_tokens=60, row_length=64), "sft", sources, shares)
     report = plan_of(sources, shares, found).report()
     rows = sum(len(one) for name, one in sources.items() if shares[name])
     assert report.documents / rows == pytest.approx(3, rel=0.03)

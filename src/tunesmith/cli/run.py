@@ -19,7 +19,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         "-s",
-        help="Change a setting: [cyan]--set tune.steps=200[/]. May be repeated.",
+        help="Change a setting: [cyan]--set tune.train.steps=200[/]. May be repeated.",
         metavar="STAGE.KEY=VALUE",
     ),
 ]
@@ -45,10 +45,10 @@ def run(
 
     [bold]Examples[/]
 
-        tunesmith run my.yaml                          [dim]run what is not done[/]
-        tunesmith run my.yaml --check                  [dim]check it and say what would run[/]
-        tunesmith run my.yaml --set tune.steps=400     [dim]try a setting[/]
-        tunesmith run --schema > recipe.schema.json    [dim]completion in your editor[/]
+        tunesmith run my.yaml                             [dim]run what is not done[/]
+        tunesmith run my.yaml --check                     [dim]check it and say what would run[/]
+        tunesmith run my.yaml --set tune.train.steps=400  [dim]try a setting[/]
+        tunesmith run --schema > recipe.schema.json       [dim]completion in your editor[/]
     """
     if schema:
         import json
@@ -68,7 +68,7 @@ def run(
 
 
 def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
-    """``["tune.steps=200"]`` as a dictionary; values are read as YAML."""
+    """``["tune.train.steps=200"]`` as a dictionary; values are read as YAML."""
     from tunesmith.document import Document
     from tunesmith.errors import RecipeError
 
@@ -76,7 +76,7 @@ def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise RecipeError(f"--set {pair}: found no '=', wanted STAGE.KEY=VALUE, for example tune.steps=200")
+            raise RecipeError(f"--set {pair}: found no '=', wanted STAGE.KEY=VALUE, for example tune.train.steps=200")
         read = Document.read(value, f"--set {key.strip()}")
         out[key.strip()] = value if read.problems else read.value
     return out

@@ -25,7 +25,7 @@ def train(
 
         tunesmith train my.yaml               [dim]all that the final model needs[/]
         tunesmith train my.yaml pretrain      [dim]one stage, with what it reads[/]
-        tunesmith train my.yaml --set tune.peak=1e-4
+        tunesmith train my.yaml --set tune.train.lr=1e-4
     """
     from tunesmith import recipe as recipes
     from tunesmith.cli.run import overrides

@@ -48,7 +48,9 @@ def load(folder: Path, format: str | None = None) -> dict[str, Any]:
         there = [path for path in there if path == path_of(folder, format)]
     if not there:
         what = f"of the format {format!r} " if format else ""
-        raise DataError(f"{folder} holds no build {what}(no manifest). Make one with: tunesmith data build FILES")
+        raise DataError(
+            f"{folder} holds no build {what}(no manifest). Make one with: tunesmith data build FILES --out FOLDER"
+        )
     # The instructions are what most builds are about.
     path = next((path for path in there if path == path_of(folder, "instruction")), there[0])
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

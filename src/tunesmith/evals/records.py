@@ -30,8 +30,8 @@ TEXT_FORMAT = "text"
 """The format of questions that continue plain text; they belong to level ``seen``."""
 LEVEL_NAMES = {
     "seen": ("Seen", "questions it was trained on"),
-    "wording": ("New wordings", "known tasks and facts, asked in words it never saw"),
-    "instance": ("New instances", "known tasks, about facts held out in every language"),
+    "wording": ("New wordings", "known tasks and rows, asked in words it never saw"),
+    "instance": ("New instances", "known tasks, rows that are held out in every wording and language"),
     "task": ("New tasks", "tasks never trained on, in a cluster that was"),
     "cluster": ("New clusters", "no task of the whole cluster was trained on"),
 }
@@ -209,7 +209,7 @@ def scores(records: Iterable[Record]) -> list[Score]:
     return found
 
 
-LESS_IS_BETTER = frozenset({"bits_per_byte"})
+LESS_IS_BETTER = frozenset({"bits_per_byte", "answer_bits"})
 """Metrics that are no shares from 0 to 1."""
 
 

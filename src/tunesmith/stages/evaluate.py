@@ -6,7 +6,7 @@ answers, by the ``report`` stage, so that a figure can always be traced to what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 from rich.markup import escape
 
+from tunesmith.document import Problem
 from tunesmith.errors import EvalError, counted
 from tunesmith.settings import MOST_ROWS, MOST_TOKENS, Shots
 from tunesmith.stages import rows, training
@@ -54,7 +55,12 @@ class Evaluate(Stage):
     cloze: int = Field(
         default=400, ge=0, le=MOST_ROWS, description="Sentences of the text to finish: is what it knew still known?"
     )
-    max_new_tokens: int = Field(default=32, ge=1, le=MOST_TOKENS, description="Longest answer.")
+    max_new_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_TOKENS,
+        description="Tokens of the longest answer. Default: what nearly all given answers need.",
+    )
     suites: list[str] = Field(
         default_factory=list, description="Suites to ask besides; how new their questions are is told by the build."
     )
@@ -83,6 +89,26 @@ class Evaluate(Stage):
             found += [file for place in suite.text for file in files_in(Path(place))]
         return list(dict.fromkeys(found))
 
+    def foresee(self, job: Job) -> Iterator[Problem | str]:
+        from tunesmith.data.build import held_out_file
+        from tunesmith.evals.open_ended import too_short
+
+        build = job.inputs.get(self.data)
+        if build is None:
+            return
+        for i, shots in enumerate(self.shots):
+            if not held_out_file(build, "instruction", shots).exists():
+                yield Problem(("shots", i), f"the build {self.data!r} was not made with shots: {shots}; add it there")
+                return
+        folder = training.tokenizer_of(job, self.tuned)
+        if folder is None or self.max_new_tokens is None:
+            return
+        length = training.length_in(folder)
+        held = [rows.held_out(build, "instruction", shots) for shots in self.shots]
+        asked = [row for levels in held for many in levels.values() for row in many]
+        if wrong := too_short(asked, length, self.max_new_tokens):
+            yield Problem(("max_new_tokens",), wrong)
+
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.leaks import item_of
         from tunesmith.evals.audited import leaks_into, marked, write_leaks
@@ -96,12 +122,13 @@ class Evaluate(Stage):
         trained_on = rows.train(build, "instruction")
         held = {shots: rows.held_out(build, "instruction", shots) for shots in self.shots}
         suites = [(suite := Suite.load(path), suite.questions(load_tasks_of)) for path in self.suites]
-        asking = _Asking(self, job, fmt, held, suites, Trained.of(trained_on))
+        limit = self._limit(job, fmt, [row for levels in held.values() for many in levels.values() for row in many])
+        asking = _Asking(self, job, fmt, held, suites, Trained.of(trained_on), limit)
         for name, stage in (("base", self.base), ("tuned", self.tuned)):
             if stage:
                 asking.ask(name, open_model(job.inputs[stage]))
         for format, stage in self.ablation.items():
-            asking.records += self._ablated(job, fmt, build, format, stage)
+            asking.records += self._ablated(job, fmt, build, format, stage, limit)
         questions = [row for levels in held.values() for level in levels for row in levels[level]]
         questions += [row for _, asked in suites for shots in sorted(asked.questions) for row in asked.questions[shots]]
         found = leaks_into(questions, map(item_of, trained_on))
@@ -115,10 +142,29 @@ class Evaluate(Stage):
         job.step(f"{len(records):,} answers; {sum(audited.values()):,} of {len(audited):,} questions leak")
         return {"answers": len(records), "models": sorted(models)}
 
-    def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str) -> list[Record]:
+    def _limit(self, job: Job, fmt: ChatFormat, asked: Sequence[Conversation]) -> int:
+        """How long an answer may be; and what is said of tasks whose answers are long."""
+        from tunesmith.evals.open_ended import open_tasks, room_for
+
+        def length(text: str) -> int:
+            return len(fmt.text_ids(text))
+
+        for task, middle in open_tasks(asked, length).items():
+            job.step(
+                f"{escape(task)}: answers of {middle} tokens, and no metric that says which are right. They are kept to "
+                "be read and judged; the figure is how well the given ones are predicted (answer_bits, less is better)"
+            )
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        limit = room_for(asked, length)
+        job.step(f"answers may have {limit} tokens, as the given ones need; max_new_tokens says otherwise")
+        return limit
+
+    def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str, limit: int) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""
         from tunesmith.ask.respondent import Local
-        from tunesmith.evals.ask import How, ask
+        from tunesmith.evals.ask import How
+        from tunesmith.evals.open_ended import ask_all
 
         model = open_model(job.inputs[stage])
         found: list[Record] = []
@@ -126,8 +172,8 @@ class Evaluate(Stage):
             questions = rows.held_out(build, asked)
             new: dict[Level, list[Conversation]] = {level: questions[level] for level in NEW if level in questions}
             with job.progress(f"tuned on {format}, asked by {asked}") as tell:
-                how = How(max_new_tokens=self.max_new_tokens, rank=False)
-                found += ask(Local(model, fmt), new, name=format, format=asked, how=how, progress=tell)
+                how = How(max_new_tokens=limit, rank=False)
+                found += ask_all(Local(model, fmt), new, name=format, format=asked, how=how, progress=tell)
         return found
 
 
@@ -142,12 +188,15 @@ class _Asking:
     """By the number of examples shown."""
     suites: Sequence[tuple[Suite, Asked]]
     known: Trained
+    limit: int
+    """Tokens of the longest answer."""
     records: list[Record] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
 
     def ask(self, name: str, model: PreTrainedModel) -> None:
         from tunesmith.ask.respondent import Local
-        from tunesmith.evals.ask import How, ask, ask_text
+        from tunesmith.evals.ask import How, ask_text
+        from tunesmith.evals.open_ended import ask_all
         from tunesmith.models.vocabulary import extend
 
         job, stage = self.job, self.stage
@@ -155,10 +204,10 @@ class _Asking:
         embeddings: Any = model.get_input_embeddings()
         extend(model, range(embeddings.num_embeddings, len(self.fmt.tok)))
         who = Local(model, self.fmt)
-        how = How(max_new_tokens=stage.max_new_tokens)
+        how = How(max_new_tokens=self.limit)
         for shots, held in self.held.items():
             with job.progress(f"{name}, {shots} examples shown") as tell:
-                self.records += ask(who, held, name=name, shots=shots, how=how, traces=self.traces, progress=tell)
+                self.records += ask_all(who, held, name=name, shots=shots, how=how, traces=self.traces, progress=tell)
         for suite, asked in self.suites:
             self._suite(who, name, suite, asked)
         build = job.inputs[stage.data]
@@ -171,7 +220,8 @@ class _Asking:
             )
 
     def _suite(self, who: Local, name: str, suite: Suite, asked: Asked) -> None:
-        from tunesmith.evals.ask import ask, ask_passages
+        from tunesmith.evals.ask import ask_passages
+        from tunesmith.evals.open_ended import ask_all
 
         for shots, every in asked.questions.items():
             by_level: dict[Level, list[Conversation]] = {}
@@ -179,7 +229,7 @@ class _Asking:
                 by_level.setdefault(self.known.level(row), []).append(row)
             about: Any = {"name": name, "format": suite.suite, "shots": shots, "how": suite.how}
             with self.job.progress(f"{name}, {suite.suite}, {shots} examples shown") as tell:
-                self.records += ask(who, by_level, **about, traces=self.traces, progress=tell)
+                self.records += ask_all(who, by_level, **about, traces=self.traces, progress=tell)
         if asked.passages:
             self.records += ask_passages(who, asked.passages, name=name)
 

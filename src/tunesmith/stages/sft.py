@@ -6,13 +6,14 @@ mixed is decided here, in rates that the report compares with what was drawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from rich.markup import escape
 
-from tunesmith.errors import TrainError, counted
+from tunesmith.document import Problem
+from tunesmith.errors import TemplateRefused, TrainError, counted
 from tunesmith.settings import MOST_ROWS, Settings
 from tunesmith.stages import rows, training
 from tunesmith.stages.stage import KINDS, From, Job, Stage
@@ -129,6 +130,17 @@ class Sft(Stage):
         "train",
     )
     gives_model: ClassVar[bool] = True
+
+    def foresee(self, job: Job) -> Iterator[Problem | str]:
+        folder = job.inputs.get(self.model)
+        if folder is None or self.chat is not None:
+            return
+        base = training.model_folder(folder)
+        try:
+            if not training.is_pair(base):
+                training.open_format(base)
+        except TemplateRefused as error:
+            yield Problem(("chat",), str(error))
 
     def run(self, job: Job) -> Mapping[str, Any]:
         return tune(self, job, rows.train(job.inputs[self.data], self.format))

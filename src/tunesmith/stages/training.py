@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,28 @@ def chat_format(job: Job, base: Path, chat: str | None) -> tuple[ChatFormat, Pat
     folder = job.out / "tokenizer"
     fmt.tok.save_pretrained(folder)
     return fmt, folder, sorted(set(fmt.tok.get_vocab().values()) - known)
+
+
+def tokenizer_of(job: Job, name: str) -> Path | None:
+    """The folder with the tokenizer that a stage's model has or will have, as far as it is there already."""
+    while name in job.stages:
+        if name in job.history:
+            return model_folder(job.folder(name))
+        stage = job.stages[name]
+        above = getattr(stage, "tokenizer", None) or getattr(stage, "model", None)
+        if not isinstance(above, str):
+            return None
+        name = above
+    folder = job.folder(name)
+    return folder if folder.is_dir() else None
+
+
+def length_in(folder: Path) -> Callable[[str], int]:
+    """How many tokens a text has, by the tokenizer of a folder."""
+    from transformers import AutoTokenizer
+
+    tok = AutoTokenizer.from_pretrained(folder)
+    return lambda text: len(tok.encode(text, add_special_tokens=False))
 
 
 def is_pair(model: Path) -> bool:

@@ -128,7 +128,7 @@ def explain(
     [bold]Examples[/]
 
         tunesmith data explain chats.jsonl:12 data/chats
-        tunesmith data explain capital.en/france runs/quickstart/data
+        tunesmith data explain capital.en/france runs/quickstart/build
     """
     from tunesmith.data.explain import explain as look
 

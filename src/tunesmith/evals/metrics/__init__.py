@@ -1,6 +1,7 @@
 """Metrics by name, one file each. Importing this package registers them all."""
 
 from tunesmith.evals.metrics import (
+    answer_bits,
     constraints,
     exact_match,
     final_answer,
@@ -21,6 +22,7 @@ __all__ = [
     "WITHOUT_GOLD",
     "Answer",
     "Metric",
+    "answer_bits",
     "constraints",
     "exact_match",
     "final_answer",

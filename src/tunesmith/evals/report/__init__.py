@@ -21,6 +21,7 @@ from tunesmith.errors import EvalError
 from tunesmith.evals.records import Comparison, compare, scores, strict
 from tunesmith.evals.report import answers, making
 from tunesmith.evals.report.data import HeldOutView, LossCurve, MixtureRow, ReportData
+from tunesmith.evals.report.headline import headline
 from tunesmith.pages import templates
 
 __all__ = ["HeldOutView", "LossCurve", "MixtureRow", "ReportData", "report_html", "report_json", "write_report"]
@@ -68,7 +69,7 @@ def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
     """The page."""
     view = {
         "title": data.title,
-        "headline": answers.headline(data, comparisons),
+        "headline": headline(data, comparisons),
         "tiles": answers.tiles(data, comparisons),
         "levels": answers.levels(data, comparisons),
         "ablation": answers.ablation(data),

@@ -9,6 +9,7 @@ from typing import Any
 from tunesmith.evals.audited import split
 from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
 from tunesmith.evals.report.data import ReportData
+from tunesmith.evals.report.headline import figure, p_value, points, span
 from tunesmith.evals.stats import Interval
 from tunesmith.evals.together import Figure
 from tunesmith.pages import plot
@@ -25,34 +26,6 @@ FORMAT_NAMES = {
 def _main(comparisons: Sequence[Comparison], metric: str = "exact_match") -> dict[str, Comparison]:
     """The comparisons that the page is about: by instruction, with no example shown; by level."""
     return {c.level: c for c in comparisons if (c.format, c.shots, c.metric) == ("instruction", 0, metric)}
-
-
-def headline(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
-    main = _main(comparisons)
-    found = next((main[level] for level in ("cluster", "task", "instance", "wording", "seen") if level in main), None)
-    if found is None:
-        return None
-    what = {
-        "cluster": "on whole clusters of tasks that it never trained on",
-        "task": "on tasks that it never trained on",
-        "instance": "on facts that training never asked about",
-        "wording": "in wordings that it never saw",
-        "seen": "on questions that it was trained on",
-    }[found.level]
-    d = found.difference
-    return {
-        "what": what,
-        "after": percent(found.after.value),
-        "before": percent(found.before.value),
-        "range": _range(found.after),
-        "n": found.after.n,
-        "groups": found.after.groups,
-        "difference": _points(d.value),
-        "difference_range": f"{_points(d.low)} to {_points(d.high)}",
-        "p": _p_value(d.p),
-        "better": d.better,
-        "worse": d.worse,
-    }
 
 
 def tiles(data: ReportData, comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
@@ -101,9 +74,9 @@ def levels(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any
                 "tuned": percent(c.after.value),
                 "tuned_range": _range(c.after),
                 "difference": _points(d.value),
-                "difference_range": f"{_points(d.low)} to {_points(d.high)}",
+                "difference_range": f"{points('', d.low)} to {points('', d.high)}",
                 "moved": f"{d.better} ↑ {d.worse} ↓",
-                "p": _p_value(d.p),
+                "p": p_value(d.p),
                 "n": c.after.n,
                 "groups": c.after.groups,
                 **_leaked(data, level),
@@ -298,9 +271,9 @@ def tasks(data: ReportData) -> list[dict[str, Any]]:
                 "task": task,
                 "cluster": sides[data.tuned][0].cluster,
                 "metric": metric,
-                "before": percent(before.value),
-                "after": percent(after.value),
-                "range": _range(after),
+                "before": figure(metric, before.value),
+                "after": figure(metric, after.value),
+                "range": span(metric, after),
                 "value": after.value,
                 "n": after.n,
             }
@@ -317,8 +290,8 @@ def result(score: Score) -> dict[str, str]:
         "format": score.format,
         "shots": str(score.shots),
         "metric": score.metric,
-        "value": percent(score.value),
-        "range": f"{percent(score.low)} – {percent(score.high)}",
+        "value": figure(score.metric, score.value),
+        "range": f"{figure(score.metric, score.low)} – {figure(score.metric, score.high)}",
         "n": str(score.n),
     }
 
@@ -371,8 +344,4 @@ def _range(got: Interval) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{abs(100 * value):.0f}"
-
-
-def _p_value(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
+    return points("exact_match", value)

@@ -30,7 +30,7 @@ def held_out(view: HeldOutView | None) -> dict[str, Any] | None:
         {"name": "Whole clusters", "ids": view.clusters, "open": True},
         {"name": "Tasks of seen clusters", "ids": view.tasks, "open": len(view.tasks) <= 12},
         {"name": "Wordings of trained tasks", "ids": view.wordings, "open": False},
-        {"name": "Instances, by fact", "ids": view.groups, "open": False},
+        {"name": "Instances, by group", "ids": view.groups, "open": False},
     ]
     names = {"train": "Training", **{level: name for level, (name, _) in LEVEL_NAMES.items()}}
     counts = [{"name": names.get(k, k), "rows": f"{v:,}"} for k, v in view.counts.items()]
