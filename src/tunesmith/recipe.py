@@ -242,6 +242,8 @@ def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
     here: Any = value
     for i, part in enumerate(parts[:-1]):
         if not isinstance(here.get(part), dict):
+            if part == "stages" and part in here:
+                return []  # that is told as a problem of its own
             if i == 1 and parts[0] == "stages":
                 return [Problem((), f"{key}: there is no stage {part!r}" + near(part, list(here)))]
             here[part] = {}

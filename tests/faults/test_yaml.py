@@ -12,9 +12,12 @@ import pytest
 
 from tunesmith import recipe
 from tunesmith.ablation import Ablation
+from tunesmith.cli.run import overrides
 from tunesmith.data import HeldOut, load_tasks, promptsource
 from tunesmith.errors import TunesmithError
 from tunesmith.evals.suite import Suite
+from tunesmith.stages.run import foreseen
+from tunesmith.stages.sft import Sft
 
 PACKAGE = Path(__file__).parents[2] / "src" / "tunesmith"
 SUITE = """\
@@ -103,6 +106,31 @@ def test_hard_files(name: str, tmp_path: Path) -> None:
         assert len(said) < 20_000 and "Traceback" not in said
         if name not in ("too large", "nothing", "a list", "a text"):
             assert "my.yaml:" in said, "the line is told"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["=", "a", ".=1", "..=1", "tune.=1", ".tune=1", "tune..lr=1", "name.x=1", "seed.x.y=3", "stages=1", "stages.tune=1",
+     "tune=[1]", "tune.train=5", "tune.train.lr=2026-99-99", "tune.train.lr=!!int abc", "tune.train.lr=[[[[[",
+     "x=2026-99-99",
+     "tune.train.lr=" + "7" * 5000,
+     "tune.train.lr=\0", "tune.train.lr=\udcff", "tune.train.lr=" + "[" * 5000,
+     "a" * 5000 + "=1",
+     "tune.train.steps=1e400", "tune.train.steps=true", "build.tasks=~nobody/x", "tune.model=~nobody/x", "tune.model="],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["quickstart", "name: a\nstages: [1]\n", "name: a\nstages: {tune: 3}\n", "[]", "a"])
+def test_hard_overrides(pair: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(TunesmithError) as caught:
+        foreseen(recipe.load("quickstart" if text == "quickstart" else path, overrides([pair], None)), tmp_path / "out")
+    assert len(str(caught.value)) < 1500
+
+
+def test_an_override_changes_no_other_stage_of_the_same_anchor() -> None:
+    found = recipe.load("quickstart", {"with_name.train.steps": 7})
+    steps = {id: stage.train.steps for id, stage in found.stages.items() if isinstance(stage, Sft)}
+    assert steps == {"tune": 1000, "with_instruction": 300, "with_name": 7, "with_none": 300}
 
 
 PIECES = [

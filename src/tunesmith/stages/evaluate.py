@@ -7,7 +7,7 @@ answers, by the ``report`` stage, so that a figure can always be traced to what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -60,6 +60,10 @@ class Evaluate(Stage):
         ge=1,
         le=MOST_TOKENS,
         description="Tokens of the longest answer. Default: what nearly all given answers need.",
+    )
+    judge: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(
+        default="",
+        description="A model that says which long answers are better, the base's or the tuned one's.",
     )
     suites: list[str] = Field(
         default_factory=list, description="Suites to ask besides; how new their questions are is told by the build."
@@ -129,6 +133,8 @@ class Evaluate(Stage):
                 asking.ask(name, open_model(job.inputs[stage]))
         for format, stage in self.ablation.items():
             asking.records += self._ablated(job, fmt, build, format, stage, limit)
+        if self.judge and self.base:
+            self._judged(job, asking.records)
         questions = [row for levels in held.values() for level in levels for row in levels[level]]
         questions += [row for _, asked in suites for shots in sorted(asked.questions) for row in asked.questions[shots]]
         found = leaks_into(questions, map(item_of, trained_on))
@@ -142,6 +148,28 @@ class Evaluate(Stage):
         job.step(f"{len(records):,} answers; {sum(audited.values()):,} of {len(audited):,} questions leak")
         return {"answers": len(records), "models": sorted(models)}
 
+    def _judged(self, job: Job, records: Sequence[Record]) -> None:
+        """Let the judge compare the answers to open-ended questions, in ``judged.json``."""
+        from tunesmith.evals.judge import judge, matches_of
+        from tunesmith.evals.open_ended import NAME
+        from tunesmith.evals.respondent import Local
+
+        tuned, base = ([r for r in records if (r.model, r.metric) == (who, NAME)] for who in ("tuned", "base"))
+        if not tuned:
+            job.step("no question is open-ended, so there is nothing to judge")
+            return
+        folder = job.inputs[self.judge]
+        who = Local(open_model(folder), training.open_format(training.model_folder(folder)))
+        with job.progress("judging") as tell:
+            found = judge(who, matches_of(tuned, base), progress=tell)
+        rows.write_json(job.out / "judged.json", asdict(found))
+        rate = found.rate
+        job.step(
+            f"{escape(self.judge)} prefers the tuned model's answer in {100 * rate.value:.0f} of 100 "
+            f"({100 * rate.low:.0f} to {100 * rate.high:.0f}, {rate.n} questions); {found.unread} of {found.asked} "
+            "verdicts were not readable"
+        )
+
     def _limit(self, job: Job, fmt: ChatFormat, asked: Sequence[Conversation]) -> int:
         """How long an answer may be; and what is said of tasks whose answers are long."""
         from tunesmith.evals.open_ended import open_tasks, room_for
@@ -151,8 +179,8 @@ class Evaluate(Stage):
 
         for task, middle in open_tasks(asked, length).items():
             job.step(
-                f"{escape(task)}: answers of {middle} tokens, and no metric that says which are right. They are kept to "
-                "be read and judged; the figure is how well the given ones are predicted (answer_bits, less is better)"
+                f"{escape(task)}: answers of {middle} tokens, and no metric that says which are right. They are kept "
+                "to be read and judged. The figure is how well the given ones are predicted (answer_bits, less is better)"
             )
         if self.max_new_tokens is not None:
             return self.max_new_tokens
