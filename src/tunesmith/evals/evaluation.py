@@ -28,9 +28,10 @@ from tunesmith.ask.respondent import Respondent
 from tunesmith.data.evalset import training_items
 from tunesmith.data.leaks import Leak
 from tunesmith.evals import style
-from tunesmith.evals.ask import Failure, Trace, ask, ask_passages
+from tunesmith.evals.ask import Failure, Trace, ask_passages
 from tunesmith.evals.audited import leaks_into, marked, write_leaks
 from tunesmith.evals.harness.results import results_of
+from tunesmith.evals.open_ended import ask_all
 from tunesmith.evals.records import ANSWERS, Record, strict, write_records
 from tunesmith.evals.standing import Line, standing
 from tunesmith.evals.style import Style
@@ -85,7 +86,7 @@ def evaluate(
         mine: list[Record] = []
         for shots, rows in asked.questions.items():
             progress = partial(tell, f"{model.name}, {shots} examples shown")
-            mine += ask(
+            mine += ask_all(
                 model.who,
                 {"asked": rows},
                 name=model.name,

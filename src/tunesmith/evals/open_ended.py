@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunesmith.evals.ask import How, Trace, ask
+from tunesmith.ask.respondent import Respondent
+from tunesmith.evals.ask import Failure, How, Trace, ask
 from tunesmith.evals.metrics.answer_bits import NAME
 from tunesmith.evals.records import Record
-from tunesmith.ask.respondent import Respondent
 from tunesmith.types import Conversation, Level
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ LEAST, MOST = 32, 1024
 """Tokens that an answer may always have, and those that open-ended ones may have at most."""
 USUAL = 0.95
 """This share of the given answers fits."""
+
+OTHERWISE = "rouge_l"
+"""The metric where a model does not tell how likely a text is: the words that its answer shares with the given one."""
 
 Length = Callable[[str], int | None]
 
@@ -78,33 +81,36 @@ def too_short(rows: Iterable[Conversation], length: Length, limit: int) -> str:
 
 def ask_all(
     who: Respondent,
-    rows: Mapping[Level, Sequence[Conversation]],
+    rows: Mapping[Level, Sequence[Conversation]] | Mapping[str, Sequence[Conversation]],
     *,
     name: str,
     format: str = "instruction",
     shots: int = 0,
     how: How,
     traces: list[Trace] | None = None,
+    failures: list[Failure] | None = None,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Ask everything once, each question in the way of its task."""
     opened = open_tasks((row for many in rows.values() for row in many), who.length)
-    about: Any = {"name": name, "format": format, "shots": shots, "traces": traces, "progress": progress}
+    about: Any = {"name": name, "format": format, "shots": shots, "traces": traces, "failures": failures}
+    about["progress"] = progress
     closed = {level: [row for row in many if not _is_open(row, opened)] for level, many in rows.items()}
     found = ask(who, closed, how=how, **about)
-    if free := {level: [_predicted(row) for row in many if _is_open(row, opened)] for level, many in rows.items()}:
+    metric = NAME if who.ranks else OTHERWISE
+    # The answer is the one option, so that it is seen how likely that is.
+    free = {
+        level: [replace(row, metric=metric, options=row.answers[:1]) for row in many if _is_open(row, opened)]
+        for level, many in rows.items()
+    }
+    if any(free.values()):
         said = ask(who, free, how=replace(how, rank=True, unasked=False), **about)
-        found += [replace(one, options=()) for one in said if one.metric == NAME and not math.isnan(one.value)]
+        found += [replace(one, options=()) for one in said if one.metric == metric and not math.isnan(one.value)]
     return found
 
 
 def _is_open(row: Conversation, opened: Mapping[str, int]) -> bool:
     return row.metric == NAME or (row.task in opened and row.metric == "exact_match" and not row.options)
-
-
-def _predicted(row: Conversation) -> Conversation:
-    """The row with its answer as the one option, so that it is seen how likely that is."""
-    return replace(row, metric=NAME, options=row.answers[:1])
 
 
 def _shortest(row: Conversation, length: Length) -> int:

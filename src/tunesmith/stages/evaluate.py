@@ -150,9 +150,9 @@ class Evaluate(Stage):
 
     def _judged(self, job: Job, records: Sequence[Record]) -> None:
         """Let the judge compare the answers to open-ended questions, in ``judged.json``."""
+        from tunesmith.ask.respondent import Local
         from tunesmith.evals.judge import judge, matches_of
         from tunesmith.evals.open_ended import NAME
-        from tunesmith.evals.respondent import Local
 
         tuned, base = ([r for r in records if (r.model, r.metric) == (who, NAME)] for who in ("tuned", "base"))
         if not tuned:
@@ -180,7 +180,7 @@ class Evaluate(Stage):
         for task, middle in open_tasks(asked, length).items():
             job.step(
                 f"{escape(task)}: answers of {middle} tokens, and no metric that says which are right. They are kept "
-                "to be read and judged. The figure is how well the given ones are predicted (answer_bits, less is better)"
+                "to be read and judged. The figure says how well the given ones are predicted (answer_bits)"
             )
         if self.max_new_tokens is not None:
             return self.max_new_tokens
