@@ -110,5 +110,5 @@ def test_chats_with_long_answers_pass_through_to_the_report(place: Path, capsys:
     assert run("tunesmith run chats_recipe.yaml --set eval.max_new_tokens=8 --check") == 0, (
         "nothing to be right to the letter"
     )
-    assert run("tunesmith run chats_recipe.yaml --set eval.shots=[0,3] --check") == 2
+    assert run("tunesmith run chats_recipe.yaml --set eval.shots=[0,3] --check") == 1
     assert "the build 'build' was not made with shots: 3" in capsys.readouterr().err

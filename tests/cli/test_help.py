@@ -14,7 +14,7 @@ import typer.main
 
 from tunesmith import littleworld, recipe
 from tunesmith.ablation import BUILT_IN
-from tunesmith.cli import app
+from tunesmith.cli import app, main
 from tunesmith.cli.run import overrides
 from tunesmith.data import Cleaning, load_tasks
 from tunesmith.data.task import find_task
@@ -150,3 +150,21 @@ def test_a_wrong_one_is_seen() -> None:
             test_it_parses_and_what_it_names_is_there(line)
     with pytest.raises(AssertionError, match="no such stage"):
         test_it_parses_and_what_it_names_is_there("tunesmith data explain a/b runs/quickstart/data")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--epochs=2", "It is a setting of a recipe's stage: --set tune.train.epochs=VALUE"),
+        ("--lr=1e-4", "--set tune.train.lr=VALUE"),
+        ("--learning-rate=1e-4", "--set tune.train.lr=VALUE (the peak learning rate)"),
+        ("--per_device_train_batch_size=4", "--set tune.train.batch_tokens=VALUE"),
+        ("--dataset=x", "--set build.tasks=VALUE"),
+        ("--output_dir=x", "There is no such setting: the output goes to runs/<name>"),
+        ("--nonsense=x", "See: tunesmith train --help"),
+    ],
+)
+def test_a_setting_typed_as_an_option(option: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "quickstart", option])
+    assert caught.value.code == 2 and said in capsys.readouterr().err

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunesmith import __version__
+from tunesmith.cli.hints import of_option
 from tunesmith.errors import TunesmithError
 
 PACKAGE = Path(__file__).parent.parent
@@ -59,7 +60,8 @@ def in_words(error: Exception) -> str:
         context = getattr(error, "ctx", None)
         help_of = f" See: {context.command_path} --help" if context else ""
         message = error.format_message()
-        return f"{message}{'' if message[-1:] in '.?!' else '.'}{help_of}"
+        meant = of_option(str(getattr(error, "option_name", "") or ""))
+        return f"{message}{'' if message[-1:] in '.?!' else '.'}{meant}{help_of}"
     if isinstance(error, OSError) and error.errno in _SPACE:
         return f"The disk is full{_at(error)}. Free some space and give the same command again; finished work is kept."
     if isinstance(error, OSError) and error.strerror:
