@@ -44,7 +44,7 @@ def test_every_answer_names_a_setting_that_there_is() -> None:
 def test_each_is_answered_wherever_it_stands(name: str) -> None:
     ours = FOREIGN[name]
     wanted = f"here it is `{ours.key}`: " if ours.key else "there is no such setting: "
-    assert f"my.yaml:10: {name}: unknown key; {wanted}" in told(GOOD + f"{name}: 1\n")
+    assert f"my.yaml:10: {name}: unknown key; {wanted.replace('`: ', '` of a stage: ')}" in told(GOOD + f"{name}: 1\n")
     assert f"my.yaml:10: stages.tune.{name}: unknown key; {wanted}" in told(GOOD + f"    {name}: 1\n")
     assert f"my.yaml:10: stages.tune.train.{name}: unknown key; {wanted}" in told(GOOD + f"      {name}: 1\n")
     assert f"tune.{name}: unknown key; {wanted}" in told(GOOD, **{f"tune__{name}": 1})
@@ -65,6 +65,9 @@ def test_each_is_answered_wherever_it_stands(name: str) -> None:
         ("tune.train.stepps", "stages.tune.train.stepps: unknown key; did you mean 'steps'?"),
         ("tune.setps", "stages.tune.setps: unknown key; did you mean 'train.steps'?"),
         ("tune.train.lerning_rate", "unknown key (as 'learning_rate'?); here it is `train.lr`"),
+        ("build.epochs", "stages.build.epochs: unknown key; it is `train.epochs` of a stage of kind sft"),
+        ("build.vocab_size", "unknown key; it is `vocab_size` of a stage of kind tokenizer"),
+        ("tune.train.adapter", "found 1, wanted a mapping with some of the keys rank, alpha, targets, rs, dora, bits"),
         ("build.threshold", "did you mean 'clean.near.threshold'?"),
     ],
 )

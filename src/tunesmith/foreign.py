@@ -156,7 +156,9 @@ FOREIGN: dict[str, Ours] = {
 }
 
 
-def answer(name: str) -> str:
-    """The end of a sentence that says what a foreign setting is here."""
+def answer(name: str, top: bool = False) -> str:
+    """The end of a sentence that says what a foreign setting is here; ``top`` where it stands outside of all stages."""
     ours = FOREIGN[name]
-    return f"; here it is `{ours.key}`: {ours.what}" if ours.key else f"; there is no such setting: {ours.what}"
+    if not ours.key:
+        return f"; there is no such setting: {ours.what}"
+    return f"; here it is `{ours.key}`{' of a stage' if top else ''}: {ours.what}"

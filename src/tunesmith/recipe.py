@@ -144,7 +144,7 @@ def schema() -> dict[str, Any]:
 
 
 def _of_stages() -> dict[str, str]:
-    """Where keys stand that people put at the top: how many steps are trained is a setting of a stage."""
+    """Where keys stand that people put at the top or into another stage: how long is trained is a setting of sft."""
     found: dict[str, str] = {}
     for kind in ("sft", *KINDS):
         for name, way in keys_of(KINDS[kind]).items() if kind in KINDS else ():
@@ -164,7 +164,7 @@ def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
     if not isinstance(kind, str) or kind not in KINDS:
         what = f"stage kind {kind!r} is not known{near(str(kind), list(KINDS))}"
         return None, [Problem((*where, "kind"), what)]
-    checked = check(KINDS[kind], settings, where)
+    checked = check(KINDS[kind], settings, where, elsewhere=_of_stages())
     return checked.value, checked.problems
 
 

@@ -140,6 +140,8 @@ def _problem(model: type[BaseModel], error: dict[str, Any], where: Where, elsewh
         case "literal_error":
             wanted = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
             return Problem(place, f"found {shown(found)}" + near(str(found), wanted))
+        case "model_type" | "model_attributes_type" | "dict_type" if known := _fields(model, loc):
+            return Problem(place, f"found {shown(found)}, wanted a mapping with some of the keys {', '.join(known)}")
         case "string_too_short" if found == "":
             return Problem(place, "found an empty text; leave the key out where nothing is meant")
         case "string_type" if isinstance(found, int | float):
@@ -170,13 +172,13 @@ def _meant(model: type[BaseModel], loc: Where, elsewhere: Mapping[str, str]) -> 
     if name in elsewhere:
         return f"; {elsewhere[name]}"
     if name.lower() in FOREIGN:
-        return answer(name.lower())
+        return answer(name.lower(), top="stages" in own)
     if close := nearest(name, own):
         return f"; did you mean {close!r}?"
     if close := nearest(name, down):
         return f"; did you mean '{down[close]}'?"
     if close := nearest(name, FOREIGN):
-        return f" (as {close!r}?){answer(close)}"
+        return f" (as {close!r}?){answer(close, top='stages' in own)}"
     return near(name, own)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from tests.test_docs import commands
 from tunesmith import littleworld, recipe
 from tunesmith.ablation import BUILT_IN
 from tunesmith.cli import app, main
@@ -79,11 +80,17 @@ def in_hints() -> list[str]:
     return sorted(set(found))
 
 
-LINES = sorted({*in_help(), *in_options(), *in_hints()})
+def in_pages() -> list[str]:
+    """The commands of README and docs that change settings; that the others parse is tested with the pages."""
+    return [re.sub(r"launch --ranks \d+ ", "", line) for _, line in commands() if "--set" in line]
+
+
+LINES = sorted({*in_help(), *in_options(), *in_hints(), *in_pages()})
 
 
 def test_they_are_found() -> None:
     assert len(in_help()) > 40 and len(in_options()) >= 3 and len(in_hints()) > 15
+    assert len(in_pages()) >= 4
     assert "tunesmith run my.yaml --check" in LINES
 
 

@@ -178,6 +178,7 @@ def test_the_claim_of_chats_is_in_bits(tmp_path: Path) -> None:
     assert "Before, it needed 1.50 bits. On the same 40 questions about 20 different things the difference" in page.text
     assert "the difference is −0.25 bits, with a 95 % interval of −0." in page.text
     assert "0 groups of questions rose, 20 fell" in page.text
+    assert "Given: right" in page.text and "✓" not in page.text and "✗" not in page.text
     assert "1.25 bits" in page.text.partition("All figures")[2] and "125 %" not in page.text
     assert found["results"][1]["value"] == 1.25
 

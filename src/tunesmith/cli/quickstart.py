@@ -42,6 +42,8 @@ def summary(folder: Path) -> None:
     """The main figures of a report, base beside tuned."""
     from rich.table import Table
 
+    from tunesmith.evals.records import LESS_IS_BETTER
+
     file = folder / "report.json"
     if not file.is_file():
         return
@@ -50,7 +52,8 @@ def summary(folder: Path) -> None:
     for row in results:
         if row["format"] != "instruction" or row["shots"] != 0 or row["model"] not in ("base", "tuned"):
             continue
-        figure = f"{100 * row['value']:.1f} %"
+        less = row["metric"] in LESS_IS_BETTER
+        figure = f"{row['value']:.3f} bits" if less else f"{100 * row['value']:.1f} %"
         rows.setdefault((row["level"], row["metric"]), {})[row["model"]] = figure
     table = Table("new to the tuned model", "measure", "base", "tuned", box=None, pad_edge=False)
     for (level, metric), values in rows.items():

@@ -95,12 +95,18 @@ def start(
     """Load, run, and say what came out; ``kinds`` asks for the stages of these kinds."""
 
     from tunesmith import recipe as recipes
+    from tunesmith.errors import RecipeError
     from tunesmith.stages import run as runner
     from tunesmith.stages.together import leads
 
     loaded = recipes.load(recipe, overrides(set, seed))
     if kinds and not only:
         only = [id for id, stage in loaded.stages.items() if stage.kind in kinds]
+        if not only:
+            wanted = " or ".join(kinds)
+            raise RecipeError(
+                f"{loaded.file} has no stage of kind {wanted}. Run all of it with: tunesmith run {recipe}"
+            )
     console = screen.console(quiet=not leads())
     console.print(f"[bold]{loaded.name}[/] [dim]{loaded.file}, seed {loaded.seed}[/]", highlight=False)
     result = runner.run(loaded, folder=out, only=only, again=again or (), console=console)

@@ -105,7 +105,9 @@ def ask_all(
     }
     if any(free.values()):
         said = ask(who, free, how=replace(how, rank=True, unasked=False), **about)
-        found += [replace(one, options=()) for one in said if one.metric == metric and not math.isnan(one.value)]
+        found += [
+            replace(one, options=(), likely=()) for one in said if one.metric == metric and not math.isnan(one.value)
+        ]
     return found
 
 

@@ -120,6 +120,7 @@ def _data(
         },
         "answers": list(answers.values()),
         "figures": _figures(lines, models),
+        "less": sorted(LESS_IS_BETTER),
         "styles": [
             {
                 "model": one.model,

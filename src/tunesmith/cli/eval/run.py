@@ -20,4 +20,5 @@ def evaluate(recipe: RecipeArg, again: Again = None, set: Set = None, seed: Seed
     """
     folder = start(recipe, kinds=("eval", "report"), again=again, set=set, seed=seed, out=out)
     summary(folder)
-    typer.echo(f"\nAll figures: {folder / 'report.html'}")
+    if (folder / "report.html").is_file():
+        typer.echo(f"\nAll figures: {folder / 'report.html'}")

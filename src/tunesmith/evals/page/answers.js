@@ -109,10 +109,11 @@ function matches() {
     if (who) {
       const mine = value[whose]?.[i], first = value[0][i];
       if (mine == null) continue;
-      if (kind === "wrong" && mine >= 1) continue;
-      if (kind === "right" && mine < 1) continue;
-      if (kind === "gained" && !(mine > first)) continue;
-      if (kind === "lost" && !(mine < first)) continue;
+      const loss = isLoss(i);
+      if (kind === "wrong" && (loss || mine >= 1)) continue;
+      if (kind === "right" && (loss || mine < 1)) continue;
+      if (kind === "gained" && !(loss ? mine < first : mine > first)) continue;
+      if (kind === "lost" && !(loss ? mine > first : mine < first)) continue;
     }
     if (state.leak === "leaked" && !answers.some((of) => of.leak[i])) continue;
     if (state.leak === "clean" && answers.some((of) => of.leak[i] !== "")) continue;
@@ -129,15 +130,17 @@ function matches() {
   return found;
 }
 
-function mark(value, name) {
-  const kind = value === null ? "none" : value >= 1 ? "ok" : value > 0 ? "part" : "no";
+// Of such a metric less is better, and no value is right or wrong.
+function isLoss(i) { return data.less.includes(data.names.metric[data.items.metric[i]]); }
+function mark(value, name, loss) {
+  const kind = value === null ? "none" : loss ? "part" : value >= 1 ? "ok" : value > 0 ? "part" : "no";
   return `<i class="${kind}" title="${escape(name)}"></i>`;
 }
 function rowHtml(i) {
   const { items, answers, models, names, texts } = data;
   const prompt = texts[items.prompt[i]].slice(0, 160).replace(/\s+/g, " ");
   const said = answers.map((of) => (of.said[i] === null ? "" : texts[of.said[i]].slice(0, 60).replace(/\s+/g, " "))).join(" · ");
-  return `<div class="row${String(items.id[i]) + "|" + i === state.item ? " on" : ""}" role="option" data-i="${i}"><span class="marks">${models.map((m, k) => mark(answers[k].value[i], m)).join("")}</span><span class="q">${escape(prompt)}</span><span class="w">${escape(names.task[items.task[i]])} · ${escape(said)}</span></div>`;
+  return `<div class="row${String(items.id[i]) + "|" + i === state.item ? " on" : ""}" role="option" data-i="${i}"><span class="marks">${models.map((m, k) => mark(answers[k].value[i], m, isLoss(i))).join("")}</span><span class="q">${escape(prompt)}</span><span class="w">${escape(names.task[items.task[i]])} · ${escape(said)}</span></div>`;
 }
 function drawList() {
   const list = $("list"), from = Math.max(0, Math.floor(list.scrollTop / ROW) - 6);
@@ -206,7 +209,7 @@ function drawOne(i) {
   const gold = items.gold[i].map((t) => texts[t]);
   const place = [names.task[items.task[i]], names.metric[items.metric[i]], names.level[items.level[i]], items.shots[i] ? `${items.shots[i]} examples shown` : "", names.template[items.template[i]], names.language[items.language[i]]].filter(Boolean);
   let html = `<div class="where">${place.map((p) => `<span>${escape(p)}</span>`).join("")}</div><div class="asked">${escape(texts[items.prompt[i]])}</div>`;
-  if (gold.length) html += `<h3>Right</h3><div class="gold">${gold.slice(0, 8).map(escape).join("\n")}</div>`;
+  if (gold.length) html += `<h3>${isLoss(i) ? "Given" : "Right"}</h3><div class="gold">${gold.slice(0, 8).map(escape).join("\n")}</div>`;
   html += `<h3>Answers</h3><div class="sides">`;
   const first = answers[0].said[i] === null ? null : texts[answers[0].said[i]];
   models.forEach((m, k) => {
@@ -214,7 +217,7 @@ function drawOne(i) {
     if (of.said[i] === null) { html += `<div class="side"><div class="who"><b>${escape(m)}</b> not asked</div></div>`; return; }
     const said = texts[of.said[i]];
     const shownText = k && first !== null && said !== first ? newer(first, said) : escape(said);
-    html += `<div class="side ${value >= 1 ? "ok" : value > 0 ? "" : "no"}"><div class="who"><b>${escape(m)}</b><span>${value === null ? "no value" : +value.toFixed(3)}</span>${of.finished[i] ? "" : "<span>cut off</span>"}</div><div class="said">${shownText || "<i>nothing</i>"}</div>`;
+    html += `<div class="side ${isLoss(i) ? "" : value >= 1 ? "ok" : value > 0 ? "" : "no"}"><div class="who"><b>${escape(m)}</b><span>${value === null ? "no value" : +value.toFixed(3)}</span>${of.finished[i] ? "" : "<span>cut off</span>"}</div><div class="said">${shownText || "<i>nothing</i>"}</div>`;
     if (of.likely[i]) html += optionsHtml(items.options[i].map((t) => texts[t]), of.likely[i], gold);
     if (of.thoughts[i] !== null) html += `<details open><summary>All that was said</summary><div class="said">${escape(texts[of.thoughts[i]])}</div></details>`;
     const leak = leaks[k].get(items.id[i]);

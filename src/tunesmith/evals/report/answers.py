@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tunesmith.evals.audited import split
-from tunesmith.evals.records import LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
+from tunesmith.evals.records import LESS_IS_BETTER, LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
 from tunesmith.evals.report.data import ReportData
 from tunesmith.evals.report.headline import figure, p_value, points, span
 from tunesmith.evals.stats import Interval
@@ -189,7 +189,7 @@ def safety(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any
 
 def samples(data: ReportData) -> dict[str, Any] | None:
     """Both models' answers to the same questions: a few of each level, the wrong ones not left out."""
-    metrics = ("exact_match", "refusal", "answered", "form")
+    metrics = ("exact_match", "refusal", "answered", "form", "answer_bits")
     sides = {
         model: {
             (r.level, r.id): r
@@ -208,7 +208,7 @@ def samples(data: ReportData) -> dict[str, Any] | None:
         if not pairs:
             continue
         picked = _pick(pairs, data.samples)
-        wrong = sum(after.value < 1 for _, after in pairs)
+        wrong = sum(not _right(after) for _, after in pairs)
         counts.append({"level": level, "name": LEVEL_NAMES[level][0], "shown": len(picked), "wrong": wrong})
         for before, after in picked:
             shown.append(
@@ -221,10 +221,11 @@ def samples(data: ReportData) -> dict[str, Any] | None:
                     "prompt": after.prompt,
                     "gold": after.gold[0] if after.gold else "",
                     "metric": after.metric,
-                    "right": after.value == 1,
+                    "right": _right(after),
+                    "open": after.metric in LESS_IS_BETTER,
                     "answers": [
-                        {"name": data.base, "text": _clip(before), "right": before.value == 1, "series": "base"},
-                        {"name": data.tuned, "text": _clip(after), "right": after.value == 1, "series": "tuned"},
+                        {"name": data.base, "text": _clip(before), "right": _right(before), "series": "base"},
+                        {"name": data.tuned, "text": _clip(after), "right": _right(after), "series": "tuned"},
                     ],
                 }
             )
@@ -243,9 +244,14 @@ def _pick(pairs: Sequence[tuple[Record, Record]], count: int) -> list[tuple[Reco
         order.sort(key=lambda item: item[0])
         return [pair for _, pair in order[:most]]
 
-    wrong = in_turn([p for p in pairs if p[1].value < 1], count // 3)
-    right = in_turn([p for p in pairs if p[1].value == 1], count - len(wrong))
+    wrong = in_turn([p for p in pairs if not _right(p[1])], count // 3)
+    right = in_turn([p for p in pairs if _right(p[1])], count - len(wrong))
     return right + wrong
+
+
+def _right(record: Record) -> bool:
+    """Whether nothing is wrong with an answer; where less is better, none is wrong."""
+    return record.metric in LESS_IS_BETTER or record.value == 1
 
 
 def _clip(record: Record, most: int = 240) -> str:
