@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith import recipe
+from tunesmith import littleworld, recipe
 from tunesmith.ablation import Ablation
 from tunesmith.cli.run import overrides
 from tunesmith.data import HeldOut, load_tasks, promptsource
@@ -60,6 +61,8 @@ DOORS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "promptsource": (PROMPTSOURCE, promptsource.load),
 }
 
+assert littleworld.task_files(), "which also registers the reader of the task above"
+
 LAUGHS = "\n".join(["a0: &a0 [1]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))])
 HARD: dict[str, bytes] = {
     "laughs": LAUGHS.encode(),
@@ -98,6 +101,11 @@ def answer(door: str, path: Path, data: bytes) -> str | None:
     return None
 
 
+def test_the_files_are_fine_before_a_slip(tmp_path: Path) -> None:
+    for door, (text, _) in DOORS.items():
+        assert answer(door, tmp_path / "my.yaml", text.encode()) is None, door
+
+
 @pytest.mark.parametrize("name", list(HARD))
 def test_hard_files(name: str, tmp_path: Path) -> None:
     for door in DOORS:
@@ -106,6 +114,25 @@ def test_hard_files(name: str, tmp_path: Path) -> None:
         assert len(said) < 20_000 and "Traceback" not in said
         if name not in ("too large", "nothing", "a list", "a text"):
             assert "my.yaml:" in said, "the line is told"
+
+
+NO_NUMBERS = ["-1", "1.5", "7" * 5000, "{}", "''"]
+NAMES = ["inf", "nan", "1e999", "²", "١", "1_0", "x"]
+"""Python would take some of them for a number; ``options`` may name a field."""
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *NAMES])
+@pytest.mark.parametrize("key", ["limit", "options", "fraction", "wordings_per_task"])
+def test_numbers_of_files_whose_values_are_texts(key: str, value: str, tmp_path: Path) -> None:
+    if key == "options" and value in NAMES:
+        value = "1"  # nothing to choose among
+    if key in ("limit", "options"):
+        text = re.sub("(?m)^options:.*$", "", DOORS["task"][0]) + f"\n{key}: {value}\n"
+        said = answer("task", tmp_path / "my.yaml", text.encode())
+    else:
+        text = f"instances: {{fraction: {value}}}" if key == "fraction" else f"{key}: {value}"
+        said = answer("held_out", tmp_path / "my.yaml", text.encode())
+    assert said is not None and f"'{key}' is " in said and len(said) < 400
 
 
 @pytest.mark.parametrize(

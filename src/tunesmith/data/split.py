@@ -33,6 +33,7 @@ from tunesmith.data.cards import Cards, members
 from tunesmith.data.yaml_file import YamlFile, near
 from tunesmith.document import path_of
 from tunesmith.errors import DataError, RecipeError
+from tunesmith.settings import MOST_ROWS
 from tunesmith.types import LEVELS, Conversation, Level
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class HeldOut:
             clusters=file.texts((), value, "clusters"),
             tasks=file.texts((), value, "tasks"),
             wordings={task: file.texts(("wordings",), wordings, task) for task in wordings},
-            wordings_per_task=int(_number(file, value, (), "wordings_per_task")),
-            instance_fraction=_number(file, instances, ("instances",), "fraction"),
+            wordings_per_task=int(file.number((), value, "wordings_per_task", MOST_ROWS, whole=True)),
+            instance_fraction=file.number(("instances",), instances, "fraction", 1),
             groups=file.texts(("instances",), instances, "groups"),
             ids=_ids(file, instances, Path(path).parent),
             salt=file.text((), value, "salt", "tunesmith"),
@@ -483,15 +484,6 @@ def _ids(file: YamlFile, value: Mapping[str, Any], folder: Path) -> tuple[str, .
         )
         return ()
     return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-
-
-def _number(file: YamlFile, value: Mapping[str, Any], where: tuple[str, ...], key: str) -> float:
-    found = value.get(key, "0")
-    try:
-        return float(found)
-    except (TypeError, ValueError):
-        file.problem((*where, key), f"{key!r} is {found!r}, wanted a number")
-        return 0.0
 
 
 def _unit(text: str) -> float:

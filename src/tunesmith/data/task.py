@@ -40,6 +40,7 @@ from tunesmith.data.template import KINDS, Template, Turn, check_syntax
 from tunesmith.data.yaml_file import Where, YamlFile, near
 from tunesmith.document import path_of
 from tunesmith.errors import DataError, RecipeError
+from tunesmith.settings import MOST_ROWS
 from tunesmith.types import Source
 
 _KEYS = (
@@ -245,10 +246,7 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
         templates = _templates(file, value, id, names["language"], options)
     words = _texts_by_name(file, value, "words", "the data's answers to words")
     only = _texts_by_name(file, value, "only", "fields to the values that they must have")
-    limit = value.get("limit", "0")
-    if not isinstance(limit, str) or not limit.isdigit():
-        file.problem(("limit",), f"'limit' is {limit!r}, wanted how many examples to take at most")
-        limit = "0"
+    limit = file.number((), value, "limit", MOST_ROWS, whole=True)
     settings = {key: _setting(file, value, key, kind.kind, folder) for key, kind in asked.items() if key in value}
     for key, wanted in asked.items():
         if wanted.required and key not in value:
@@ -290,8 +288,8 @@ def _options(file: YamlFile, value: Mapping[str, Any]) -> int | tuple[str, ...] 
         return 0
     if not re.fullmatch(r"-?[0-9.]+", found):
         return found
-    if not found.isdigit() or int(found) == 1:
-        file.problem(("options",), f"'options' is {found}, wanted 2 or more (0 for none)")
+    if not found.isdigit() or len(found) > 6 or int(found) == 1:
+        file.problem(("options",), f"'options' is {found[:80]}, wanted 2 to 999,999 (0 for none)")
         return 0
     return int(found)
 

@@ -6,6 +6,7 @@ Who reads a number converts it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,16 @@ class YamlFile:
             self.problem((*where, key), f"{key!r} is {_shown(found)}, wanted a text")
             return ""
         return found
+
+    def number(self, where: Where, value: Mapping[str, Any], key: str, most: float, *, whole: bool = False) -> float:
+        """A number from 0 to ``most``; 0 where it is left out."""
+        found = value.get(key, "0")
+        form = r"[0-9]{1,12}" if whole else r"[0-9]{1,12}(\.[0-9]{0,30})?([eE][-+]?[0-9]{1,3})?|\.[0-9]{1,30}"
+        if not isinstance(found, str) or not re.fullmatch(form, found) or not 0 <= float(found) <= most:
+            wanted = f"a {'whole ' if whole else ''}number from 0 to {most:,}"
+            self.problem((*where, key), f"{key!r} is {_shown(found)[:80]}, wanted {wanted}")
+            return 0.0
+        return float(found)
 
     def texts(self, where: Where, value: Mapping[str, Any], key: str) -> tuple[str, ...]:
         """A list of texts; one text alone is a list of one."""
