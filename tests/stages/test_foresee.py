@@ -92,3 +92,10 @@ def test_a_base_without_a_chat_template(tmp_path: Path, tasks: Path, tok: object
     line = told(text + "}\n", tmp_path / "out")
     assert line.startswith("my.yaml:4: stages.tune.chat: ") and "chat: chatml" in line
     assert runner.foreseen(recipe.parse(text + ", chat: chatml}\n"), tmp_path / "out") == []
+
+
+def test_a_report_without_a_base(tmp_path: Path, tasks: Path) -> None:
+    more = "  tune: {kind: sft, model: pretrain, data: build}\n  eval: {kind: eval, data: build, tuned: tune}\n"
+    more += "  report: {kind: report, data: build, scores: eval}\n"
+    line = told(BASE.format(tasks=tasks) + more, tmp_path)
+    assert line.startswith("my.yaml:13: stages.report.scores: a report compares a model with its base")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from tunesmith.document import written
+from tunesmith.document import Problem, written
 from tunesmith.errors import EvalError, UnknownName
 from tunesmith.evals.records import ANSWERS
 from tunesmith.stages import rows, training
@@ -55,6 +55,11 @@ class Report(Stage):
             if tries:
                 raise ValueError(f"{name} belongs to a suite, which says how often its questions are asked")
         return names
+
+    def foresee(self, job: Job) -> Iterator[Problem | str]:
+        asked = job.stages[self.scores]
+        if isinstance(asked, Evaluate) and not asked.base:
+            yield Problem(("scores",), f"a report compares a model with its base, and {self.scores!r} names no `base`")
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.data.split import SplitProof
