@@ -34,7 +34,7 @@ def told(text: str, folder: Path) -> str:
 
 def test_the_size_of_a_fresh_model(tmp_path: Path, tasks: Path) -> None:
     notes = runner.foreseen(recipe.parse(BASE.format(tasks=tasks)), tmp_path / "out")
-    assert notes == [("pretrain", "20.1 k parameters, 9.86 k of them in embeddings")]
+    assert notes == [("pretrain", "30 k parameters, 9.86 k of them in embeddings")]
     assert not (tmp_path / "out").exists()
 
 
