@@ -76,9 +76,9 @@ class UnknownName(TunesmithError):
         self.close = close
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a person most likely meant, if any is near enough."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that a person most likely meant, if any is near enough: 1 is the same, 0 has nothing in common."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return found[0] if found else None
 
 

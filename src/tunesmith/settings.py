@@ -169,6 +169,8 @@ def _meant(model: type[BaseModel], loc: Where, elsewhere: Mapping[str, str]) -> 
         if name in _fields(model, loc[:end]):
             above = ".".join(map(str, loc[end:-1]))
             return f"; {name!r} stands further up, beside {above!r} and not in it"
+    if close := nearest(name, own, cutoff=0.9):
+        return f"; did you mean {close!r}?"
     if name in elsewhere:
         return f"; {elsewhere[name]}"
     if name.lower() in FOREIGN:

@@ -23,7 +23,9 @@ def words(text: str) -> int:
 def row(task: str, i: int, long: int, **more: Any) -> Conversation:
     answer = " ".join(["word"] * long)
     messages = (Message("user", f"Question {i}?"), Message("assistant", answer))
-    return Conversation(messages, id=f"{task}/{i}", task=task, answers=(answer,), **more)
+    return Conversation(
+        messages, id=f"{task}/{i}", task=task, answers=(answer,), **{"template": f"{task}/as_is", **more}
+    )
 
 
 CHATS = [row("chats", i, long) for i, long in enumerate((5, 40, 50, 60, 70, 80, 90, 100, 110, 2000))]

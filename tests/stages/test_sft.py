@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from tunesmith import recipe
 from tunesmith.chat import ChatFormat
-from tunesmith.errors import DataError, TemplateRefused
+from tunesmith.errors import DataError, RecipeError
 from tunesmith.models.load import load_model, save_model
 from tunesmith.stages import run as runner
 from tunesmith.stages.sft import Mixture
@@ -132,7 +132,7 @@ def test_a_base_without_a_chat_template(tmp_path: Path, tasks: Path, tok: PreTra
         text = BARE.format(tasks=tasks, place=tmp_path, base=base, chat=chat)
         runner.run(recipe.parse(text), folder=tmp_path / "run", console=Console(file=io.StringIO()))
 
-    with pytest.raises(TemplateRefused, match="chat: chatml"):
+    with pytest.raises(RecipeError, match="chat: chatml"):
         go("")
     go("chat: chatml,")
     tuned = tmp_path / "run/tune/model"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunesmith.ask.respondent import Respondent
+from tunesmith.data.examples import AS_IS
 from tunesmith.evals.ask import Failure, How, Trace, ask
 from tunesmith.evals.metrics.answer_bits import NAME
 from tunesmith.evals.records import Record
@@ -44,7 +45,8 @@ def open_tasks(rows: Iterable[Conversation], length: Length) -> dict[str, int]:
     """The open-ended tasks, and how long their answers are: the median, in tokens."""
     lengths: dict[str, list[int]] = {}
     for row in rows:
-        if row.metric == "exact_match" and not row.options and not row.checks and row.answers and not row.template:
+        in_words = not row.template or row.template.endswith(f"/{AS_IS}")
+        if in_words and row.metric == "exact_match" and row.answers and not row.options and not row.checks:
             lengths.setdefault(row.task, []).append(_shortest(row, length))
     medians = {task: int(median(many)) for task, many in lengths.items()}
     return {task: middle for task, middle in medians.items() if middle > LONG}
