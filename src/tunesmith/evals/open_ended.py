@@ -57,7 +57,8 @@ def room_for(rows: Iterable[Conversation], length: Length) -> int:
     all others."""
     rows = list(rows)
     opened = open_tasks(rows, length)
-    exact, others = [], []
+    exact: list[int] = []
+    others: list[int] = []
     for row in rows:
         if row.answers:
             loose = _is_open(row, opened) or row.metric != "exact_match"

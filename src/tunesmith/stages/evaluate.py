@@ -152,7 +152,7 @@ class Evaluate(Stage):
         """Let the judge compare the answers to open-ended questions, in ``judged.json``."""
         from tunesmith.ask.respondent import Local
         from tunesmith.evals.judge import judge, matches_of
-        from tunesmith.evals.open_ended import NAME
+        from tunesmith.evals.metrics.answer_bits import NAME
 
         tuned, base = ([r for r in records if (r.model, r.metric) == (who, NAME)] for who in ("tuned", "base"))
         if not tuned:
