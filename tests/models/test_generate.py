@@ -342,3 +342,7 @@ def test_no_batch_and_no_order_changes_what_is_said(
         assert np.abs(others[order.index(i)] - scores[i]).max() <= 1e-4
     bitwise = rank_options(llama, shuffled, [options[i] for i in order], alone=True)
     assert all(np.array_equal(bitwise[order.index(i)], exact[i]) for i in range(len(prompts)))
+
+
+def test_nobody_is_asked(llama: PreTrainedModel) -> None:
+    assert generate(llama, [], stop_ids=[0], max_new_tokens=3) == []

@@ -99,7 +99,7 @@ def ask_all(
     about: Any = {"name": name, "format": format, "shots": shots, "traces": traces, "failures": failures}
     about["progress"] = progress
     closed = {level: [row for row in many if not _is_open(row, opened)] for level, many in rows.items()}
-    found = ask(who, closed, how=how, **about)
+    found = ask(who, closed, how=how, **about) if any(closed.values()) else []
     metric = NAME if who.ranks else OTHERWISE
     # The answer is the one option, so that it is seen how likely that is.
     free = {

@@ -146,6 +146,8 @@ def _answers(
     Rows that are done leave the batch, and where a quarter of its places is free and the others may go on for long the
     next prompts are read and join it (continuous batching), so that one long answer does not keep the rest waiting.
     """
+    if not rows:
+        return
     batches = run.batches([row for row, limit in zip(rows, limits, strict=True) if limit > 0], steps=max(limits))
     waiting = deque((len(batch), batch) for batch in batches)  # the places of a batch, and who is still to have one
     number = [i for i, limit in enumerate(limits) if limit > 0]
