@@ -72,7 +72,7 @@ def test_every_problem_at_once_with_its_line(tmp_path: Path) -> None:
         "a.yaml:3: unknown key 'langage'; did you mean 'language'?",
         "a.yaml:4: reader 'tabel' is not known; did you mean 'table'?",
         "a.yaml:5: metric 'exact_mach' is not known; did you mean 'exact_match'?",
-        "a.yaml:7: 'options' is 1, wanted 2 or more (0 for none)",
+        "a.yaml:7: 'options' is 1, wanted 2 to 999,999 (0 for none)",
         "a.yaml:9: the key 'instruction' is missing",
         "a.yaml:10: unknown key 'instrution'; did you mean 'instruction'?",
         "a.yaml:12: template 'what' is given twice; first on line 9",
