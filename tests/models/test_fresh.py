@@ -17,7 +17,7 @@ LLAMA: dict[str, Any] = {
 }  # fmt: skip
 OTHERS: list[dict[str, Any]] = [
     {"model_type": "mixtral", "num_local_experts": 4},
-    {"model_type": "qwen3_moe", "num_local_experts": 4, "moe_intermediate_size": 32},
+    {"model_type": "qwen3_moe", "num_local_experts": 4, "moe_intermediate_size": 32, "num_experts_per_tok": 2},
     {"model_type": "gemma2", "head_dim": 16},
 ]
 
