@@ -104,7 +104,7 @@ def train(
         # A run goes on in the precision that it was begun in, also where the machine seems to be another.
         asked = settings.precision
         if asked == "auto":
-            asked = ranks.told(lambda: precision_of(out)) or "auto"
+            asked = ranks.told(lambda: precision_of(out) or asked)
         dtype = ranks.told(lambda: compute_dtype(asked, ranks.device))
         about = identity(model, objective, sources, shares, settings, dtype)
         if new_ids:

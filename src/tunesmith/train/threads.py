@@ -154,7 +154,7 @@ def _measure(most: int, compute: Compute) -> tuple[dict[int, float], bool]:
 
 
 def _digest(found: Tensor) -> bytes:
-    return hashlib.blake2b(found.view(torch.uint8).numpy(), digest_size=16).digest()
+    return hashlib.blake2b(found.view(torch.uint8).numpy().tobytes(), digest_size=16).digest()
 
 
 def _count(number: int) -> str:

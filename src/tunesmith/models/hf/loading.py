@@ -124,7 +124,7 @@ def _with_attention(attention: str | None, make: Callable[[str], Any]) -> Any:
 def _quiet() -> Iterator[None]:
     """Without the warnings of transformers: what matters of them is in the report."""
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
