@@ -29,7 +29,8 @@ def english_lowercase(text: str, *, zh: bool) -> bool:
 @CHECKS.add("change_case:capital_word_frequency")
 def capital_word_frequency(text: str, *, zh: bool, capital_frequency: int, capital_relation: str) -> bool:
     """So many words in capitals, as the Penn Treebank divides them: one with hyphens is one, IT'S is two."""
-    return holds(sum(word.isupper() for word in punkt.words(text)), capital_relation, capital_frequency)
+    words = punkt.words(text) if text != text.lower() else []
+    return holds(sum(word.isupper() for word in words), capital_relation, capital_frequency)
 
 
 @CHECKS.add("punctuation:no_comma")

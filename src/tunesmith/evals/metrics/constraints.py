@@ -14,7 +14,7 @@ from tunesmith.types import Conversation
 
 def kept(answer: Answer, row: Conversation, *, loosely: bool = False) -> list[bool]:
     """Which of its constraints an answer keeps."""
-    texts = loosened(answer.text) if loosely else [answer.text]
+    texts = list(dict.fromkeys(loosened(answer.text))) if loosely else [answer.text]
     return [any(follows(text, check, zh=row.language == "zh") for text in texts) for check in row.checks]
 
 
