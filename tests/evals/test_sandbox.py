@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,6 @@ def test_endless_loops_end() -> None:
 
 
 def test_a_fork_bomb_is_none() -> None:
-    before = _processes()
     for program in (
         "import os\nwhile True: os.fork()",
         "import subprocess; subprocess.run(['sleep', '60'])",
@@ -76,7 +76,7 @@ def test_a_fork_bomb_is_none() -> None:
     ):
         found = run_python(program, seconds=5)
         assert not found.ended, program
-    assert _processes() <= before + 1
+    assert all(_processes(warden.base) == 1 for warden in sandbox._idle)
     many = run_python(
         "import threading, time\nfor i in range(100_000): threading.Thread(target=time.sleep, args=(60,)).start()",
         seconds=5,
@@ -84,8 +84,13 @@ def test_a_fork_bomb_is_none() -> None:
     assert not many.ended
 
 
-def _processes() -> int:
-    return sum(name.isdigit() for name in os.listdir("/proc"))
+def _processes(of: Path) -> int:
+    """How many processes belong to wardens whose folder is this one, or is in it."""
+    found = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            found += os.fsencode(of) in Path("/proc", name, "cmdline").read_bytes()
+    return found
 
 
 def test_ten_gigabytes_are_not_given() -> None:
@@ -303,17 +308,16 @@ def test_a_status_of_its_own_does_not_end_the_scoring() -> None:
 
 def test_no_program_outlives_its_warden(started: Callable[[str], None]) -> None:
     started("")
-    before = _processes()
     assert run_python("print(1)").ended
     (warden,) = sandbox._idle
     program = "import ctypes\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\nwhile True: pass"
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_python, program, seconds=60)
-        _until(lambda: _processes() >= before + 2)
+        _until(lambda: _processes(warden.base) == 2)
         os.kill(warden.process.pid, signal.SIGKILL)
         with pytest.raises(EvalError, match="could not be run"):
             running.result(timeout=30)
-    _until(lambda: _processes() <= before)
+    _until(lambda: _processes(warden.base) == 0)
     assert not warden.base.exists()
 
 
@@ -326,16 +330,15 @@ def _until(true: Callable[[], bool]) -> None:
 
 def test_wardens_end_with_their_client(tmp_path: Path) -> None:
     """Also when that is killed, and with all that they run."""
-    before = _processes()
     client = subprocess.Popen(
         [sys.executable, "-c", "from tunesmith.evals.sandbox import *\nrun_python('1')\n"
             "run_python('while True: pass', seconds=60)"],
         env={**os.environ, "PYTHONPATH": str(Path(sandbox.__file__).parents[2]), "TMPDIR": str(tmp_path)},
     )  # fmt: skip
-    _until(lambda: _processes() >= before + 3 and any(tmp_path.iterdir()))
+    _until(lambda: _processes(tmp_path) == 2)
     client.kill()
     client.wait()
-    _until(lambda: _processes() <= before)
+    _until(lambda: _processes(tmp_path) == 0)
     _until(lambda: not list(tmp_path.iterdir()))
 
 
