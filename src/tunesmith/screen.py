@@ -25,9 +25,10 @@ _NEVER_WRAPPED = 100_000
 
 
 class Tell(Protocol):
-    """Called with how much is done, how much there is, if that is known, and of what, if that changes."""
+    """Called with how much is done, how much there is, if that is known, of what, if that changes, and what else is to
+    be seen."""
 
-    def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
+    def __call__(self, done: int, total: int | None, what: str = "", note: str = "") -> None: ...
 
 
 def console(*, stderr: bool = False, quiet: bool = False, highlight: bool = False) -> Console:
@@ -61,9 +62,9 @@ def _bar(text: str, on: Console) -> Iterator[Tell]:
         work = Work(text)
         task = bar.add_task(text, total=None, rate="")
 
-        def tell(done: int, total: int | None, what: str = "") -> None:
-            work.tell(done, total, what)
-            bar.update(task, description=work.title, completed=done, total=total, rate=work.rate)
+        def tell(done: int, total: int | None, what: str = "", note: str = "") -> None:
+            work.tell(done, total, what, note)
+            bar.update(task, description=work.title, completed=done, total=total, rate=note or work.rate)
 
         yield tell
 
@@ -94,13 +95,14 @@ class Work:
         self._total: int | None = None
         self._done = self._first = 0
         self._began = time.monotonic()
+        self._note = ""
 
-    def tell(self, done: int, total: int | None, what: str = "") -> None:
+    def tell(self, done: int, total: int | None, what: str = "", note: str = "") -> None:
         """Note how far it is; the rate is counted anew where the work is another."""
         title = f"{self._text}: {what}" if what else self.title
         if title != self.title:
             self.title, self._began, self._first = title, time.monotonic(), done
-        self._done, self._total = done, total
+        self._done, self._total, self._note = done, total, note
 
     @property
     def per_second(self) -> float:
@@ -117,10 +119,10 @@ class Work:
         if not self._done:
             return f"{self.title}: begun {clock(time.monotonic() - self._began)} ago"
         if not self._total:
-            return f"{self.title}: {self._done:,}, {self.rate}"
+            return f"{self.title}: {self._done:,}, {self._note or self.rate}"
         left = (self._total - self._done) / max(1e-9, self.per_second)
         share = f"{self._done:,} of {self._total:,} ({self._done / self._total:.0%})"
-        return f"{self.title}: {share}, {self.rate}, {clock(left)} left"
+        return f"{self.title}: {share}, {self._note or self.rate}, {clock(left)} left"
 
 
 def clock(seconds: float) -> str:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+from tunesmith import screen
 from tunesmith.errors import TrainError, TunesmithError
 from tunesmith.train.parallel import Ranks
 from tunesmith.train.trackers import TRACKERS, Tracker
@@ -81,30 +79,22 @@ class RunLog:
         self._files = None if silent else [_resumed(folder / name, start) for name in ("metrics.jsonl", "losses.jsonl")]
         begun = {} if silent else {name: _begun(name, folder, start) for name in track}
         self._trackers = {name: tracker for name, tracker in begun.items() if tracker is not None}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]} | {task.fields[rate]} tok/s | left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            refresh_per_second=2,
-            disable=not progress,
-        )
-        self._bar = self._progress.add_task(title, total=steps, completed=start, loss="-", rate="-")
+        self._console = screen.console(stderr=True)
+        self._shown = screen.progress(title, self._console) if progress else nullcontext()
+        self._tell: screen.Tell | None = None
         self._marks: list[tuple[float, int, int, float]] = [(time.perf_counter(), 0, 0, 0.0)]
         self._failed = False
         self._every = max(1, steps // POINTS)
         self._sums: dict[str, tuple[float, float]] = {}
 
     def __enter__(self) -> RunLog:
-        self._progress.start()
+        self._tell = self._shown.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._shown.__exit__(kind, error, trace)
         for file in self._files or ():
             file.close()
         for name, tracker in self._trackers.items():
@@ -135,9 +125,9 @@ class RunLog:
         line = {k: round(v, 6) if isinstance(v, float) and k != "lr" else v for k, v in values.items()}
         self._write(0, line)
         self._track({f"train/{k}": values[k] for k in SHOWN if values[k] is not None}, event.step)
-        self._progress.update(
-            self._bar, completed=event.step, loss=f"{event.loss:.3f}", rate=f"{event.tokens_per_second:,.0f}"
-        )
+        if self._tell:
+            note = f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s"
+            self._tell(event.step, event.steps, note=note)
         if self._on_event is not None:
             self._on_event(event)
 
@@ -175,7 +165,7 @@ class RunLog:
     def say(self, text: str) -> None:
         """A line for the person watching, above the bar."""
         if self._files is not None:
-            self._progress.console.print(text, highlight=False)
+            self._console.print(text, highlight=False)
 
     def _write(self, file: int, line: Mapping[str, Any]) -> None:
         """Write a line at once: what was logged of a step that a checkpoint has is there after a kill."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith import screen
 from tunesmith.cli.data.look import load
 from tunesmith.errors import DataError, counted
 
@@ -53,8 +54,6 @@ def build(
     """
     import os
 
-    from rich.progress import BarColumn, Progress, TextColumn
-
     from tunesmith.data.build import build_to
     from tunesmith.data.datacard import write
     from tunesmith.data.split import HeldOut
@@ -64,9 +63,7 @@ def build(
     wish = HeldOut.load(held_out) if held_out else HeldOut()
     cleaning = _cleaning(clean or [])
     out.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}"))
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("rows read", total=None)
+    with screen.progress("build") as tell:
         summary = build_to(
             out,
             tasks,
@@ -76,7 +73,7 @@ def build(
             cleaning=cleaning,
             engine=engine,
             workers=workers or os.cpu_count() or 1,
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            progress=lambda what, done, total: tell(done, total, what),
         )
     typer.echo(summary.ledger.table())
     for what, changed in summary.changed.items():
