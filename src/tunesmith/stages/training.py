@@ -75,9 +75,9 @@ def tokenizer_of(job: Job, name: str) -> Path | None:
 
 def length_in(folder: Path) -> Callable[[str], int]:
     """How many tokens a text has, by the tokenizer of a folder."""
-    from transformers import AutoTokenizer
+    from tunesmith.models.tokenizer import load_tokenizer
 
-    tok = AutoTokenizer.from_pretrained(folder)
+    tok: Any = load_tokenizer(folder)
     return lambda text: len(tok.encode(text, add_special_tokens=False))
 
 
