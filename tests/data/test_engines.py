@@ -96,7 +96,7 @@ def test_comparisons_keep_to_the_split(tasks: list[Task], tmp_path: Path) -> Non
     trained = list(comparisons(tmp_path / "out/compared.train.parquet"))
     held = list(comparisons(tmp_path / "out/compared.held_out.parquet"))
     chats = list(conversations(*(tmp_path / "out/train.instruction").glob("*.parquet")))
-    assert summary.comparisons == len(trained) and len(trained) > 400 and 20 < len(held) < 100
+    assert summary.comparisons == len(trained) and 100 < len(trained) < 400 and 20 < len(held) < 100
     assert summary.counts["train"] == len(chats)
     asked = {c.messages[0].content for c in chats} | {c.prompt[0].content for c in trained}
     assert asked.isdisjoint(c.prompt[0].content for c in held)

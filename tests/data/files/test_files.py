@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +189,11 @@ def test_pieces_are_the_same_at_every_reading(tmp_path: Path, monkeypatch: pytes
 def test_a_kind_that_nobody_knows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"end in '\.jsnl' are not known; did you mean '\.jsonl'"):
         list(rows(tmp_path / "a.jsnl"))
+
+
+def test_what_has_no_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name in ("endless.json", "pipe.jsonl"):
+        with pytest.raises(DataError, match="is a device or a pipe; write its content to a file first"):
+            list(rows(tmp_path / name))

@@ -72,7 +72,7 @@ def kind_of(path: Path) -> str:
     suffix = kind(path)
     for name in FILES:
         if suffix in FILES[name].suffixes:
-            return (look(path).kind if path.is_file() else "") or name
+            return (look(path).kind if path.exists() else "") or name
     known = sorted(s for name in FILES for s in FILES[name].suffixes)
     close = nearest(suffix, known)
     raise DataError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +47,8 @@ class Looked:
 def look(path: Path) -> Looked:
     """How a file has to be read."""
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # it is read several times, and a device may have no end
+        raise DataError(f"{path} is a device or a pipe; write its content to a file first.")
     return _look(path, status.st_size, status.st_mtime_ns)
 
 
