@@ -172,10 +172,11 @@ def test_many_run_side_by_side_and_after_each_other() -> None:
         "x = bytearray(10 << 30)",
         "print('b')",
     ] * 2
+    before = threading.active_count()  # servers of other tests may have threads of their own
     with ThreadPoolExecutor(4) as pool:
         ran = list(pool.map(lambda program: run_python(program, seconds=2), programs))
     assert [run.said for run in ran] == ["", "a\n", "", "", "b\n"] * 2
-    assert threading.active_count() < 5
+    assert threading.active_count() <= before
 
 
 @pytest.fixture
