@@ -259,5 +259,6 @@ def test_a_checkpoint_is_of_its_step_however_slowly_it_is_written(
     assert same(fast, run(tmp_path / "slow", steps=12))
     for step in (10, 12):
         a, b = (checkpoint.at(tmp_path / name / "checkpoints", step) for name in ("fast", "slow"))
-        assert a.extra == b.extra and len(b.extra["losses"]) == step
+        # How many threads compute follows from what else runs on the machine.
+        assert {**a.extra, "threads": 0} == {**b.extra, "threads": 0} and len(b.extra["losses"]) == step
         assert same(*(safetensors.torch.load_file(c.folder / c.files[0]) for c in (a, b)))
