@@ -15,6 +15,7 @@ NEWEST := .venv-newest
 VERSIONS := pyproject.toml src/tunesmith/constraints.txt
 INSTALL := -m pip install --disable-pip-version-check --quiet --progress-bar off
 PINNED := $(INSTALL) -c src/tunesmith/constraints.txt
+QUICK := -m pytest -m "not full" -n 2 --dist worksteal
 # Only for the chat templates of real models that it carries; the tests read them, nothing imports it.
 TEMPLATES := --no-deps trl
 
@@ -40,7 +41,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python $(QUICK)
 
 test-full: setup
 	$(BIN)/python -m pytest
@@ -55,7 +56,7 @@ test-oldest:
 	$(OLDEST)/bin/python $(INSTALL) -r $(OLDEST)/requirements.txt
 	$(OLDEST)/bin/python $(INSTALL) --no-deps -e .
 	$(OLDEST)/bin/python $(PINNED) $(TEMPLATES)
-	$(OLDEST)/bin/python -m pytest -m "not full"
+	$(OLDEST)/bin/python $(QUICK)
 
 test-newest:
 	$(PYTHON) -m venv --clear $(NEWEST)
@@ -63,7 +64,7 @@ test-newest:
 	$(NEWEST)/bin/python $(INSTALL) -r $(NEWEST)/requirements.txt
 	$(NEWEST)/bin/python $(INSTALL) --no-deps -e .
 	$(NEWEST)/bin/python $(INSTALL) $(TEMPLATES)
-	$(NEWEST)/bin/python -m pytest -m "not full"
+	$(NEWEST)/bin/python $(QUICK)
 
 # Run on a supported Python with the processor build of torch, and commit what it changed.
 pins: test-newest
