@@ -12,9 +12,9 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 OLDEST := .venv-oldest
 NEWEST := .venv-newest
-VERSIONS := pyproject.toml src/tunesmith/constraints.txt
+VERSIONS := pyproject.toml src/tunesmith/core/constraints.txt
 INSTALL := -m pip install --disable-pip-version-check --quiet --progress-bar off
-PINNED := $(INSTALL) -c src/tunesmith/constraints.txt
+PINNED := $(INSTALL) -c src/tunesmith/core/constraints.txt
 QUICK := -m pytest -m "not full" -n 2 --dist worksteal
 # Only for the chat templates of real models that it carries; the tests read them, nothing imports it.
 TEMPLATES := --no-deps trl

@@ -153,7 +153,7 @@ def ours(port: int, many: int, at_once: int, file: str = "") -> None:
     """The client of this package: aiohttp, every reply checked."""
     from tunesmith.ask.cache import Cache
     from tunesmith.ask.server import Server
-    from tunesmith.types import Conversation, Message
+    from tunesmith.core.types import Conversation, Message
 
     texts = (f"Question {i}: what is the capital of France, and why? " * 4 for i in range(many))
     questions = [Conversation((Message("user", text),)) for text in texts]

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.evals.score_test import DIFFERENCE, RATE, score_test
+from tunesmith.evals.statistics.score_test import DIFFERENCE, RATE, score_test
 
 GROUPS = (3, 5, 10, 20, 50)
 SIZES = ("one", "equal", "large", "unequal", "half")

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.leaks import Audit, Item
-from tunesmith.data.words import words
-from tunesmith.types import Source
+from tunesmith.core.types import Source
+from tunesmith.data.leaks.audit import Audit, Item
+from tunesmith.data.text.words import words
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

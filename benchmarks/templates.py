@@ -19,8 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from tunesmith.data import Task, load_tasks, promptsource, read
-from tunesmith.data.template import Unrenderable, compiled, render
+from tunesmith.data import Task, load_tasks, read
+from tunesmith.data.tasks import promptsource
+from tunesmith.data.tasks.render import render
+from tunesmith.data.tasks.template import Unrenderable, compiled
 from tunesmith.littleworld import task_files
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def write(path: Path, count: int) -> float:
     """The page; how many seconds it took."""
-    from tunesmith.evals.ask import Trace
+    from tunesmith.evals.asking.ask import Trace
     from tunesmith.evals.records import Record
     from tunesmith.evals.viewer import write_viewer
 

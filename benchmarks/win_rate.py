@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from tunesmith.cli.eval.winrate import lines_of
-from tunesmith.evals.annotations import Annotations, Reference, read_annotations, read_reference
-from tunesmith.evals.length_controlled import Gamed, difficulties
+from tunesmith.evals.judges.annotations import Annotations, Reference, read_annotations, read_reference
+from tunesmith.evals.judges.length_controlled import Gamed, difficulties
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 TABLE = f"src/alpaca_eval/leaderboards/data_AlpacaEval_2/{JUDGE}_leaderboard.csv"

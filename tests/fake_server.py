@@ -13,8 +13,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from tunesmith.chat import ChatFormat
+from tunesmith.core.types import Message
 from tunesmith.models.generate import generate, rank_options
-from tunesmith.types import Message
 
 Fault = Callable[[str, dict[str, Any]], "tuple[int, dict[str, str], Any] | None"]
 """Path and body to status, headers and reply; None answers as usual, status 0 hangs up."""

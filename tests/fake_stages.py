@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tunesmith.registry import Registry
-from tunesmith.settings import Settings
+from tunesmith.core.registry import Registry
+from tunesmith.core.settings import Settings
 from tunesmith.stages.stage import From, Job, Stage
 
 
@@ -25,7 +25,7 @@ class Make(Stage):
     style: Style = Style()
     source: Path | None = None
 
-    rooms: ClassVar[tuple[str, ...]] = ("errors.py",)
+    rooms: ClassVar[tuple[str, ...]] = ("core/errors.py",)
 
     def files(self) -> list[Path]:
         return [self.source] if self.source else []

@@ -11,11 +11,11 @@ import pytest
 import typer.main
 
 from tunesmith.cli import app
-from tunesmith.data.examples import read
-from tunesmith.data.task import load_tasks
-from tunesmith.data.template import render
-from tunesmith.errors import EvalError
-from tunesmith.evals.suite import Suite
+from tunesmith.core.errors import EvalError
+from tunesmith.data.load.examples import read
+from tunesmith.data.load.tasks import load_tasks
+from tunesmith.data.tasks.render import render
+from tunesmith.evals.asking.suite import Suite
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]

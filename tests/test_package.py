@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import tunesmith
-from tunesmith.recipe import find
+from tunesmith.pipeline.recipe import find
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "tunesmith"

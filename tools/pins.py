@@ -4,7 +4,7 @@
     python tools/pins.py newest            the same without the upper bounds that only say what was tested
     python tools/pins.py write PYTHON      take what is installed beside PYTHON as the tested versions
 
-``write`` makes src/tunesmith/constraints.txt, which holds every installed package, and raises the upper bounds in
+``write`` makes src/tunesmith/core/constraints.txt, which holds every installed package, and raises the upper bounds in
 pyproject.toml. The Makefile calls it as the last step of ``make pins``, after the tests have passed.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = ROOT / "pyproject.toml"
-CONSTRAINTS = ROOT / "src" / "tunesmith" / "constraints.txt"
+CONSTRAINTS = ROOT / "src" / "tunesmith" / "core" / "constraints.txt"
 RAISED = ("transformers", "lm_eval", "bitsandbytes", "ray[data]")
 """Packages whose newer versions have broken us, or that change their interface often: allowed up to the tested minor
 version only. ``write`` raises these bounds."""

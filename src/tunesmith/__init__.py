@@ -3,7 +3,7 @@
 import os as _os
 import warnings as _warnings
 
-from tunesmith import versions as _versions
+from tunesmith.core import versions as _versions
 
 __version__ = "0.1.0"
 

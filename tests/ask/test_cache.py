@@ -14,10 +14,10 @@ from tests.models.test_generate import MODELS, STOPS, sharp, some_prompts
 from tunesmith.ask import cache as caching
 from tunesmith.ask.cache import Answers, Cache
 from tunesmith.ask.respondent import Draw, Local
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation, Message
 from tunesmith.models import generate as generation
 from tunesmith.models.load import load_model
-from tunesmith.types import Conversation, Message
 
 PROMPTS = some_prompts(12)[:12]
 OPTIONS = [[np.array([1, i], np.int32), np.array([2], np.int32)] for i in range(len(PROMPTS))]

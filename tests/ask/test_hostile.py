@@ -21,8 +21,8 @@ from tunesmith.ask.cache import Cache
 from tunesmith.ask.respondent import Draw, Failed, Said
 from tunesmith.ask.safe import Mask, printable
 from tunesmith.ask.server import Server
-from tunesmith.errors import EvalError
-from tunesmith.types import Conversation, Message
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation, Message
 
 KEY = "sk-very-secret-17"
 OK = Said("said", True)
@@ -57,7 +57,7 @@ class Ids:
     def encode(self, messages: Any) -> Any:
         import numpy as np
 
-        from tunesmith.types import Encoded
+        from tunesmith.core.types import Encoded
 
         return Encoded(np.array([5, 6, 7], np.int32), np.array([False, False, True]))
 

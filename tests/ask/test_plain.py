@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerFast
 from tests.models.test_generate import sharp
 from tunesmith.ask.plain import Plain
 from tunesmith.ask.respondent import Local
+from tunesmith.core.types import Conversation, Message
 from tunesmith.models.load import load_model
-from tunesmith.types import Conversation, Message
 
 SHOWN = (Message("user", "What is the capital of France?"), Message("assistant", "Paris"))
 QUESTION = Conversation((*SHOWN, Message("user", "Say it in three words.")), options=("the lazy dog", "巴黎"))

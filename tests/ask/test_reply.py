@@ -16,8 +16,8 @@ from tests.hostile import Request, choice, hostile, http
 from tunesmith.ask.reply import Unreadable, read_likely, read_models, read_said
 from tunesmith.ask.respondent import Failed, Said
 from tunesmith.ask.server import Server
-from tunesmith.errors import EvalError
-from tunesmith.types import Conversation, Message
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation, Message
 
 CHAT = {
     "id": "x",

@@ -17,10 +17,10 @@ from tunesmith.ask.place import Place
 from tunesmith.ask.respondent import Failed, Local, Said
 from tunesmith.ask.server import Server
 from tunesmith.chat import ChatFormat
-from tunesmith.errors import EvalError
-from tunesmith.evals.ask import Failure, How, ask
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation, Message
+from tunesmith.evals.asking.ask import Failure, How, ask
 from tunesmith.models.load import load_model
-from tunesmith.types import Conversation, Message
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from tunesmith.chat import NAMED, ChatFormat
-from tunesmith.errors import ChatError, TemplateRefused, UnknownName
-from tunesmith.types import Conversation, Encoded, Message
+from tunesmith.core.errors import ChatError, TemplateRefused, UnknownName
+from tunesmith.core.types import Conversation, Encoded, Message
 
 TALK = [
     {"role": "system", "content": "Be brief."},

@@ -10,7 +10,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tunesmith.chat.render import ChatTemplate
 from tunesmith.chat.trace import Trace, Traced, plain
-from tunesmith.errors import ChatError, TemplateRefused
+from tunesmith.core.errors import ChatError, TemplateRefused
 
 
 def drawn(text: Traced) -> str:

@@ -10,10 +10,10 @@ from transformers import PreTrainedTokenizerFast
 
 from tunesmith.chat import ChatFormat
 from tunesmith.cli.chat import Talk, open_talk
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Message
 from tunesmith.models.generate import GREEDY, generate
 from tunesmith.models.load import load_model, save_model
-from tunesmith.types import Message
 
 CONFIG = {
     "model_type": "llama",

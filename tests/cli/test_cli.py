@@ -53,7 +53,7 @@ def test_importing_the_program_loads_nothing_heavy() -> None:
 
 def test_checking_a_recipe_loads_no_torch() -> None:
     code = (
-        "import sys, tunesmith.recipe as r\nr.load('quickstart')\n"
+        "import sys, tunesmith.pipeline.recipe as r\nr.load('quickstart')\n"
         "print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

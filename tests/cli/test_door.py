@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.cli.door import pass_through
-from tunesmith.errors import DataError
+from tunesmith.core.errors import DataError
 
 
 def leave(error: BaseException, capsys: pytest.CaptureFixture[str], *, debug: bool = False) -> tuple[int, str]:

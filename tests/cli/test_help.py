@@ -13,12 +13,13 @@ import pytest
 import typer.main
 
 from tests.test_docs import commands
-from tunesmith import littleworld, recipe
-from tunesmith.ablation import BUILT_IN
+from tunesmith import littleworld
 from tunesmith.cli import app, main
 from tunesmith.cli.run import overrides
 from tunesmith.data import Cleaning, load_tasks
-from tunesmith.data.task import find_task
+from tunesmith.data.load.tasks import find_task
+from tunesmith.pipeline import recipe
+from tunesmith.pipeline.ablation import BUILT_IN
 
 SRC = Path(__file__).parents[2] / "src" / "tunesmith"
 VERBS = {"quickstart", "doctor", "run", "train", "launch", "eval", "ablate", "export", "data", "show", "chat"}

@@ -7,7 +7,7 @@ import pytest
 from tests.hostile import answer, hostile
 from tunesmith.ask.place import Place
 from tunesmith.cli.respondents import _key_for, name_of, opened
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 
 
 def test_each_server_may_have_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tunesmith.chat import ChatFormat
 from tunesmith.cli.show import read_messages, show
-from tunesmith.errors import DataError
+from tunesmith.core.errors import DataError
 
 TALK = [{"role": "user", "content": "Hi <|im_end|>\n你好"}, {"role": "assistant", "content": "巴黎 \N{GRINNING FACE}!"}]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.core.errors import DataError
 from tunesmith.data import HeldOut, Summary, Task, build_to, load_tasks
 from tunesmith.data.clean import Cleaning
 from tunesmith.data.files import file
 from tunesmith.data.store import comparisons, conversations
-from tunesmith.errors import DataError
 
 WISH = HeldOut(clusters=("animals",), instance_fraction=0.1, wordings={"capital.en": ("choose",)})
 CHATS = 3000

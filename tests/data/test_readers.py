@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import Conversation, SetAside
 from tunesmith.data import Task, draw_options, load_tasks, read
-from tunesmith.data.examples import placed
 from tunesmith.data.files import stream
-from tunesmith.data.reader import READERS, Record
+from tunesmith.data.load.examples import placed
 from tunesmith.data.store import of_table, to_table
-from tunesmith.errors import DataError
+from tunesmith.data.tasks.reader import READERS, Record
 from tunesmith.evals.metrics import METRICS, Answer
-from tunesmith.types import Conversation, SetAside
 
 Make = Callable[..., Task]
 NOISE = [f'{{"x": "row {i}", "y": "{i}", "noise": "{hashlib.sha256(b"%d" % i).hexdigest()}"}}' for i in range(3000)]

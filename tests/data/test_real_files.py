@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import READERS, Record, Task, detect, lint, load_tasks, read, render, task_of
+from tunesmith.core.types import Comparison, Conversation, SetAside
+from tunesmith.data import READERS, Record, Task, load_tasks, read, render, task_of
+from tunesmith.data.load import detect, lint
 from tunesmith.data.readers import superni
 from tunesmith.evals.metrics import METRICS, Answer
-from tunesmith.types import Comparison, Conversation, SetAside
 
 DATA = Path(__file__).parents[3] / "shared/data"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real data sets are not beside the repository")

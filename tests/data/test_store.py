@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.core.types import Comparison, Conversation, Message, Source
 from tunesmith.data.store import comparisons, conversations, write, write_comparisons
-from tunesmith.types import Comparison, Conversation, Message, Source
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": [2, None]}}}
 TOOL = {"name": "add", "parameters": {"a": {"type": "integer"}}}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import READERS, detect, task_of
+from tunesmith.core.types import Conversation, Message, SetAside
+from tunesmith.data import READERS, task_of
+from tunesmith.data.load import detect
 from tunesmith.data.writers import IDS, MARKS, NAMES, THOUGHTS, WRITERS, Line, written
-from tunesmith.types import Conversation, Message, SetAside
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"a": {"type": "integer"}}}}
 TEXTS = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.evals.records import (
     Record,
     compare,

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tunesmith.errors import EvalError
-from tunesmith.evals.mask import Drawn, Token
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import LEVELS
 from tunesmith.evals.records import Record
 from tunesmith.evals.report import HeldOutView, LossCurve, MixtureRow, ReportData, write_report
-from tunesmith.types import LEVELS
+from tunesmith.evals.report.mask import Drawn, Token
 
 
 def record(i: int, model: str, value: float, level: str = "cluster", **more: Any) -> Record:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.evals import sandbox
 from tunesmith.evals.sandbox import Run, run_python, run_tests
 

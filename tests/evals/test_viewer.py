@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.leaks import Leak
-from tunesmith.evals.ask import Trace
+from tunesmith.data.leaks.audit import Leak
+from tunesmith.evals.asking.ask import Trace
 from tunesmith.evals.records import Record
 from tunesmith.evals.viewer import write_viewer
 

@@ -17,15 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunesmith.data import Cleaning, HeldOut, Summary, build_to, lint, load_tasks, manifest
-from tunesmith.data.build import train_files
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import Conversation
+from tunesmith.data import Cleaning, HeldOut, Summary, build_to, load_tasks
+from tunesmith.data.build import manifest
+from tunesmith.data.build.build import train_files
 from tunesmith.data.clean import PrintsOnDisk, duplicates, prints
 from tunesmith.data.files import file as files
-from tunesmith.data.mixture import quotas, rates
+from tunesmith.data.load import lint
 from tunesmith.data.store import conversations
-from tunesmith.errors import DataError
 from tunesmith.plan import Plan
-from tunesmith.types import Conversation
+from tunesmith.plan.mixture import quotas, rates
 
 
 def chats(path: Path, rows: list[tuple[str, str]]) -> Path:

@@ -24,12 +24,12 @@ import safetensors.torch
 import torch
 
 from tests.train.test_loop import MODEL, same, settings, store
-from tunesmith.errors import CheckpointError, RunLocked, TrainError
+from tunesmith.core.errors import CheckpointError, RunLocked, TrainError
+from tunesmith.core.lock import run_lock
 from tunesmith.plan import TokenStore
 from tunesmith.train import checkpoint
-from tunesmith.train.lock import run_lock
+from tunesmith.train.identity import TrainResult
 from tunesmith.train.loop import train
-from tunesmith.train.record import TrainResult
 
 STEPS, EVERY, KILLED = 20, 4, 14
 

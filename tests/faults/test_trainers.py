@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.train.test_loop import MODEL, run, same, settings, store
 from tunesmith.chat import ChatFormat
-from tunesmith.errors import ChatError, DataError, RecipeError
+from tunesmith.core.errors import ChatError, DataError, RecipeError
 from tunesmith.models.attention import Packed
 from tunesmith.models.head import linear_cross_entropy
 from tunesmith.models.load import load_model, save_model
@@ -173,7 +173,7 @@ def test_11_a_row_whose_answer_does_not_fit_is_set_aside(tok: PreTrainedTokenize
 def test_12_an_unknown_setting_and_a_row_too_long_are_errors() -> None:
     with pytest.raises(ValidationError, match="max_seq_length"):
         TrainSettings.model_validate({"max_seq_length": 4096})
-    from tunesmith import recipe
+    from tunesmith.pipeline import recipe
 
     with pytest.raises(RecipeError, match="unknown key; did you mean 'row_length'"):
         recipe.parse("name: x\nstages:\n  tune: {kind: sft, model: /tmp, data: b, train: {row_lenght: 9}}\n")
@@ -233,8 +233,8 @@ def test_17_the_same_seed_is_the_same_run(tmp_path: Path) -> None:
 
 
 def test_18_one_bos_and_tools_as_they_were(tok: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    from tunesmith.data import store as files
-    from tunesmith.types import Conversation, Message
+    from tunesmith.core.types import Conversation, Message
+    from tunesmith.data.build.build import store as files
 
     tok.add_special_tokens({"bos_token": "<s>"})
     ChatFormat.named("chatml", tok)

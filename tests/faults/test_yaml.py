@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from tunesmith import littleworld, recipe
-from tunesmith.ablation import Ablation
+from tunesmith import littleworld
 from tunesmith.cli.run import overrides
-from tunesmith.data import HeldOut, load_tasks, promptsource
-from tunesmith.errors import TunesmithError
-from tunesmith.evals.suite import Suite
-from tunesmith.stages.run import foreseen
+from tunesmith.core.errors import TunesmithError
+from tunesmith.data import HeldOut, load_tasks
+from tunesmith.data.tasks import promptsource
+from tunesmith.evals.asking.suite import Suite
+from tunesmith.pipeline import recipe
+from tunesmith.pipeline.ablation import Ablation
+from tunesmith.pipeline.run import foreseen
 from tunesmith.stages.sft import Sft
 
 PACKAGE = Path(__file__).parents[2] / "src" / "tunesmith"

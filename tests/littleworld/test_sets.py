@@ -6,15 +6,16 @@ import re
 
 import pytest
 
-from tunesmith.data.examples import read as read_examples
-from tunesmith.data.lint import lint
-from tunesmith.data.task import Task, load_tasks
-from tunesmith.data.template import render
-from tunesmith.errors import DataError, UnknownName
+from tunesmith.core.errors import DataError, UnknownName
+from tunesmith.core.types import Conversation
+from tunesmith.data.load.examples import read as read_examples
+from tunesmith.data.load.lint import lint
+from tunesmith.data.load.tasks import load_tasks
+from tunesmith.data.tasks.render import render
+from tunesmith.data.tasks.task import Task
 from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.littleworld import held_out, read, task_files
 from tunesmith.littleworld.world import chained, with_examples
-from tunesmith.types import Conversation
 
 THOUGHTS = {task.id: task for task in load_tasks(task_files("thoughts"))}
 SHOWN = {task.id: task for task in load_tasks(task_files("examples"))}

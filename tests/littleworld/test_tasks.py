@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data.examples import read as read_examples
-from tunesmith.data.task import Task, load_tasks
-from tunesmith.data.template import render
-from tunesmith.errors import DataError, UnknownName
+from tunesmith.core.errors import DataError, UnknownName
+from tunesmith.data.load.examples import read as read_examples
+from tunesmith.data.load.tasks import load_tasks
+from tunesmith.data.tasks.render import render
+from tunesmith.data.tasks.task import Task
 from tunesmith.littleworld import facts, held_out, read, relations, task_files
 from tunesmith.littleworld.world import HERE
 

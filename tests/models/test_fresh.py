@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.fresh import size_of
 from tunesmith.models.load import load_model
 

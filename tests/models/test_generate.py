@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from tests.models.test_packed import APART, FAMILIES, OWN_NAMES
 from tests.models.test_packed import SMALL as SHAPE
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.models import generate as gen
 from tunesmith.models.generate import Generated, Memory, Sampling, draw, generate, rank_options, stream
 from tunesmith.models.hf.cache import Reading

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.load import load_model, save_model
 from tunesmith.models.policy import Policy
 from tunesmith.models.vocabulary import extend

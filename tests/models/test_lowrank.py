@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.models.test_packed import FAMILIES, make, same_together_and_alone
-from tunesmith.errors import TrainError, UnknownName
+from tunesmith.core.errors import TrainError, UnknownName
 from tunesmith.models.adapter import Adapter
 from tunesmith.models.load import load_model
 from tunesmith.models.lowrank import LowRank, adapters, attach, freeze, merge, save_adapter, targets

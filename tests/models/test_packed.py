@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models import attention
 from tunesmith.models.attention import Packed
 from tunesmith.models.head import linear_cross_entropy

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.models import generate as generation
 from tunesmith.models.generate import Sampling
 

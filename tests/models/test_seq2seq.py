@@ -9,10 +9,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.attention import Packed
 from tunesmith.models.generate import Sampling, generate, rank_options, stream
 from tunesmith.models.load import decoder_start, load_model
+from tunesmith.models.policies import policy_of
 from tunesmith.models.policy import Policy
 
 T5 = {"vocab_size": 61, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
@@ -60,7 +61,7 @@ def loss_and_grads(policy: Policy, rows: list[torch.Tensor], pairs: list[tuple[i
 @pytest.mark.parametrize("name", MODELS)
 def test_loss_and_gradients_are_the_models_own(name: str) -> None:
     model, rows = make(name), documents()
-    policy = Policy.of(model)
+    policy = policy_of(model)
     policy.check()
     ours, grads = loss_and_grads(policy, rows, PAIRS, grain=32)
     model.zero_grad()
@@ -78,14 +79,14 @@ def test_loss_and_gradients_are_the_models_own(name: str) -> None:
 
 
 def test_another_output_is_refused() -> None:
-    policy = Policy.of(make("t5"))
+    policy = policy_of(make("t5"))
     policy._scale = 1.0
     with pytest.raises(TrainError, match="differ from its own"):
         policy.check()
 
 
 def test_a_document_without_a_question_is_refused() -> None:
-    policy = Policy.of(make("t5"))
+    policy = policy_of(make("t5"))
     with pytest.raises(TrainError, match="a question and an answer"):
         policy.hidden(torch.arange(5), Packed.of([5]).beginning([0]))
 

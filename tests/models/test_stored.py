@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import CORPUS
 from tunesmith.chat import train_bpe
-from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.core.errors import TrainError, TunesmithError
 from tunesmith.models.hf.attention import implementation
 from tunesmith.models.load import load_model, save_model
 from tunesmith.models.tokenizer import load_tokenizer

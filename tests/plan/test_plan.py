@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunesmith.errors import DataError, UnknownName
+from tunesmith.core.errors import DataError, UnknownName
+from tunesmith.core.types import EncodedMany
 from tunesmith.plan import Plan, TokenStore
-from tunesmith.types import EncodedMany
 
 
 def plan(seed: int = 3, **settings: int) -> Plan:

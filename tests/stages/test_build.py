@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.conftest import ROWS
-from tunesmith.errors import DataError, RecipeError
+from tunesmith.core.errors import DataError, RecipeError
 from tunesmith.stages import rows
 from tunesmith.stages.build import Build
 from tunesmith.stages.stage import Job

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tunesmith.chat import ChatFormat, train_bpe
 from tunesmith.chat.ollama import modelfile, regular_form
 from tunesmith.cli import main
-from tunesmith.errors import TemplateRefused, TrainError
+from tunesmith.core.errors import TemplateRefused, TrainError
 from tunesmith.models import load
 from tunesmith.models.load import load_model, save_model
 from tunesmith.stages.export import export

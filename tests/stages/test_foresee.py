@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith import recipe
-from tunesmith.errors import RecipeError
+from tunesmith.core.errors import RecipeError
 from tunesmith.models.load import load_model
-from tunesmith.stages import run as runner
+from tunesmith.pipeline import recipe
+from tunesmith.pipeline import run as runner
 
 BASE = """\
 name: small

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.stages.test_export import a_model
-from tunesmith import recipe
-from tunesmith.errors import RecipeError
+from tunesmith.core.errors import RecipeError
+from tunesmith.pipeline import recipe
 
 RECIPE = """\
 name: small

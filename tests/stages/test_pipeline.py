@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from tunesmith import recipe
 from tunesmith.chat import train_bpe
 from tunesmith.cli.chat import open_talk
 from tunesmith.cli.folders import open_folder
-from tunesmith.errors import RecipeError
+from tunesmith.core.errors import RecipeError
 from tunesmith.evals.records import read_records
 from tunesmith.models.generate import GREEDY
 from tunesmith.models.load import load_model
-from tunesmith.stages import run as runner
+from tunesmith.pipeline import recipe
+from tunesmith.pipeline import run as runner
 
 RECIPE = """\
 name: small

@@ -11,15 +11,15 @@ import pytest
 from rich.console import Console
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from tunesmith import recipe
 from tunesmith.chat import ChatFormat
-from tunesmith.errors import DataError, RecipeError
+from tunesmith.core.errors import DataError, RecipeError
+from tunesmith.core.types import Conversation, Message
 from tunesmith.models.load import load_model, save_model
-from tunesmith.stages import run as runner
+from tunesmith.pipeline import recipe
+from tunesmith.pipeline import run as runner
 from tunesmith.stages.sft import Mixture
 from tunesmith.stages.stage import Job
 from tunesmith.stages.training import conversation_stores
-from tunesmith.types import Conversation, Message
 
 RECIPE = """\
 name: small

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.train.test_loop import MODEL, same, settings, store
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.load import load_model
 from tunesmith.train.loop import train
 

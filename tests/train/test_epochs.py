@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from tunesmith.core.types import EncodedMany
 from tunesmith.plan import Plan, TokenStore
 from tunesmith.stages.sft import TuneSettings
 from tunesmith.train.epochs import in_steps
 from tunesmith.train.settings import TrainSettings
-from tunesmith.types import EncodedMany
 
 
 def store(folder: Path, lengths: list[int]) -> TokenStore:

@@ -12,11 +12,11 @@ import pytest
 import safetensors.torch
 
 from tests.train.test_loop import MODEL, settings, store
-from tunesmith.errors import DataError, TrainError
+from tunesmith.core.errors import DataError, TrainError
 from tunesmith.plan import TokenStore
-from tunesmith.train.halves import join
 from tunesmith.train.loop import train
 from tunesmith.train.settings import TrainSettings
+from tunesmith.train.split_weights import join
 from tunesmith.train.validation import apart
 
 

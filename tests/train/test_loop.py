@@ -17,17 +17,17 @@ import safetensors.torch
 import torch
 from transformers import AutoModelForCausalLM
 
-from tunesmith.errors import CheckpointError, NonFiniteLoss, RunLocked
+from tunesmith.core.errors import CheckpointError, NonFiniteLoss, RunLocked
+from tunesmith.core.lock import run_lock
+from tunesmith.core.types import EncodedMany
 from tunesmith.models.load import load_model
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, TokenStore
 from tunesmith.train import checkpoint
-from tunesmith.train.lock import run_lock
 from tunesmith.train.loop import _cut, accumulate, train
 from tunesmith.train.objective import OBJECTIVES
 from tunesmith.train.optim import Weights
 from tunesmith.train.settings import TrainSettings
-from tunesmith.types import EncodedMany
 
 MODEL = {
     "model_type": "llama",

@@ -11,7 +11,7 @@ import torch
 from tests.train.test_loop import MODEL, same, settings, store
 from tunesmith.models.hf.blocks import blocks
 from tunesmith.models.load import load_model
-from tunesmith.models.policy import Policy
+from tunesmith.models.policies import policy_of
 from tunesmith.plan import Item
 from tunesmith.train import recompute as again
 from tunesmith.train.loop import train
@@ -38,7 +38,7 @@ def test_what_is_computed_again_follows_from_the_memory_that_is_free(kept: float
 
 def gradient(what: Any) -> tuple[dict[str, torch.Tensor], int]:
     model = load_model({**MODEL, "num_hidden_layers": 3}, seed=1)
-    policy = Policy.of(model)
+    policy = policy_of(model)
     model.train()
     batch = Sft().batch([tuple(Item("a", i) for i in range(20))], {"a": store()}, "cpu")
     if what != "nothing":

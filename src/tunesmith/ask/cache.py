@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from tunesmith.ask.safe import Mask, beginning, printable
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 
 T = TypeVar("T")
 _PASSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})

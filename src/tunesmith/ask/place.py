@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tunesmith.ask.safe import printable
-from tunesmith.errors import EvalError, nearest
+from tunesmith.core.errors import EvalError, nearest
 
 
 @dataclass(frozen=True, slots=True)

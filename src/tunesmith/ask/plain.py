@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.types import Conversation, Encoded, Message
+from tunesmith.core.types import Conversation, Encoded, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

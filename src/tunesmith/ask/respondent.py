@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.errors import EvalError
-from tunesmith.types import Conversation, Encoded, Message
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation, Encoded, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -33,8 +33,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tunesmith.ask.client import Client, Refused, Unanswered
 from tunesmith.ask.reply import Choice, Model, Unreadable, Usage, read_likely, read_models, read_said
 from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Format, Said, option_ids
-from tunesmith.errors import EvalError, nearest
-from tunesmith.types import Conversation
+from tunesmith.core.errors import EvalError, nearest
+from tunesmith.core.types import Conversation
 
 if TYPE_CHECKING:
     from tunesmith.ask.cache import Cache

@@ -7,13 +7,28 @@ ways. What the template rejects in ``transformers`` is left out; where the two d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tunesmith.chat.trace import plain
-from tunesmith.errors import ChatError, TemplateRefused
+from tunesmith.core.errors import ChatError, TemplateRefused
 
-if TYPE_CHECKING:
-    from tunesmith.chat.format import ChatFormat
+
+class Renders(Protocol):
+    """What the check needs of a chat format."""
+
+    @property
+    def tok(self) -> Any: ...
+
+    @property
+    def template(self) -> Any: ...
+
+    @property
+    def variables(self) -> Mapping[str, Any]: ...
+
+    @property
+    def parts_only(self) -> bool: ...
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ...) -> Any: ...
 
 
 class Probe(NamedTuple):
@@ -68,7 +83,7 @@ def probes() -> Iterator[Probe]:
             yield Probe([*talk, _THOUGHT, _ASK, _ANSWER], (_TOOL,), prompt=False)
 
 
-def check(fmt: ChatFormat) -> None:
+def check(fmt: Renders) -> None:
     """Refuse a format that gives other texts or ids than ``transformers`` gives for the same template."""
     for probe in probes():
         messages = as_parts(probe.messages) if fmt.parts_only else probe.messages
@@ -100,7 +115,7 @@ def as_parts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
 
 
-def _reference(fmt: ChatFormat, messages: list[dict[str, Any]], probe: Probe, *, tokenize: bool) -> Any:
+def _reference(fmt: Renders, messages: list[dict[str, Any]], probe: Probe, *, tokenize: bool) -> Any:
     return fmt.tok.apply_chat_template(
         messages,
         tools=list(probe.tools) or None,
@@ -112,7 +127,7 @@ def _reference(fmt: ChatFormat, messages: list[dict[str, Any]], probe: Probe, *,
     )
 
 
-def _compare(fmt: ChatFormat, probe: Probe, got: Any, want: Any) -> None:
+def _compare(fmt: Renders, probe: Probe, got: Any, want: Any) -> None:
     if got == want:
         return
     at = next((i for i, (a, b) in enumerate(zip(got, want, strict=False)) if a != b), min(len(got), len(want)))

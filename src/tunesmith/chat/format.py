@@ -30,8 +30,8 @@ from tunesmith.chat.layout import Filler, Layout, Region, controls_in, make_layo
 from tunesmith.chat.render import ChatTemplate
 from tunesmith.chat.tokenizer import Ids, TextTokenizer
 from tunesmith.chat.trace import Trace, Traced, ordered, plain
-from tunesmith.errors import ChatError, TemplateRefused, UnknownName
-from tunesmith.types import Conversation, Encoded, EncodedMany, Learn, Message, SetAside, Source
+from tunesmith.core.errors import ChatError, TemplateRefused, UnknownName
+from tunesmith.core.types import Conversation, Encoded, EncodedMany, Learn, Message, SetAside, Source
 
 Tools = Sequence[Mapping[str, Any]]
 OverLong = Literal["set_aside", "cut"]

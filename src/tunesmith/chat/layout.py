@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tunesmith.chat.tokenizer import Ids, TextTokenizer
 from tunesmith.chat.trace import Guard, Ops, Span, Traced, apply_ops, ask, ordered, plain
-from tunesmith.errors import TemplateRefused
+from tunesmith.core.errors import TemplateRefused
 
 Messages = Sequence[Mapping[str, Any]]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tunesmith.chat.format import ChatFormat
 from tunesmith.chat.trace import plain
-from tunesmith.errors import ChatError, TemplateRefused
+from tunesmith.core.errors import ChatError, TemplateRefused
 
 Turns = Sequence[Mapping[str, str]]
 ROLES = ("system", "user", "assistant")

@@ -14,8 +14,8 @@ import jinja2
 
 from tunesmith.chat.environment import TracingEnvironment
 from tunesmith.chat.trace import Path, Trace, Traced, concat, plain
-from tunesmith.errors import ChatError, TemplateRefused
-from tunesmith.jinja import LimitReached, limited, why, within
+from tunesmith.core.errors import ChatError, TemplateRefused
+from tunesmith.core.jinja import LimitReached, limited, why, within
 
 _ENVIRONMENT = TracingEnvironment()
 

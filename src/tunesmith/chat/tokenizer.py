@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from tunesmith.errors import TemplateRefused
+from tunesmith.core.errors import TemplateRefused
 
 Ids = NDArray[np.int32]
 

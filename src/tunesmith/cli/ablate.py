@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tunesmith.evals.ablated import Found
+    from tunesmith.evals.compare.ablation import Found
 
 
 def ablate(
@@ -35,8 +35,8 @@ def ablate(
     """
     from rich.table import Table
 
-    from tunesmith.ablation import Ablation, built_in, place, run
-    from tunesmith.stages import run as runner
+    from tunesmith.pipeline import run as runner
+    from tunesmith.pipeline.ablation import Ablation, built_in, place, run
 
     console = screen.console()
     if not ablation:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
     from transformers import PreTrainedModel
 
     from tunesmith.chat import ChatFormat
+    from tunesmith.core.types import Message
     from tunesmith.models.generate import Sampling
-    from tunesmith.types import Message
 
 HELP = """\
 /system TEXT   set the system message and begin anew (without TEXT: take it away)
@@ -53,7 +53,7 @@ def chat(
         tunesmith chat runs/quickstart/pretrain                             [dim]the base, before tuning[/]
     """
 
-    from tunesmith.errors import TunesmithError
+    from tunesmith.core.errors import TunesmithError
     from tunesmith.models.generate import Sampling
 
     console = screen.console()
@@ -138,9 +138,9 @@ class Talk:
     def answer(self, text: str) -> Iterator[str]:
         """Add a message and stream the answer. A partial answer is kept when one stops listening."""
         from tunesmith.chat.decode import Decoder
-        from tunesmith.errors import TunesmithError
+        from tunesmith.core.errors import TunesmithError
+        from tunesmith.core.types import Message
         from tunesmith.models.generate import stream
-        from tunesmith.types import Message
 
         before = list(self.messages)
         self.messages.append(Message("user", text))
@@ -169,7 +169,7 @@ class Talk:
 
     def command(self, line: str) -> str | None:
         """Do what a line with a slash asks; the reply, or None to leave."""
-        from tunesmith.errors import nearest
+        from tunesmith.core.errors import nearest
 
         name, _, rest = line[1:].strip().partition(" ")
         match name:
@@ -190,6 +190,6 @@ class Talk:
         return f"There is no /{name}." + (f" Did you mean /{close}?" if close else " See /help.")
 
     def _set_system(self, text: str | None) -> None:
-        from tunesmith.types import Message
+        from tunesmith.core.types import Message
 
         self.messages = [Message("system", text)] if text else []

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith import screen, versions
+from tunesmith.core import screen, versions
 
 OPTIONAL = {
     "tensorboard": "training curves in a browser: pip install 'tunesmith[tracking]'",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tunesmith import __version__
 from tunesmith.cli.hints import of_option
-from tunesmith.errors import TunesmithError
+from tunesmith.core.errors import TunesmithError
 
 PACKAGE = Path(__file__).parent.parent
 _SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -92,7 +92,7 @@ def _told(line: str, code: int, debug: bool) -> int:
         from rich.markup import escape
 
         from tunesmith.ask.safe import printable
-        from tunesmith.screen import console
+        from tunesmith.core.screen import console
 
         if line:
             text = escape(printable(line))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import RecipeError, nearest
+from tunesmith.core.errors import RecipeError, nearest
 from tunesmith.stages.state import check_inputs, read_state
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 def of_option(name: str) -> str:
     """The end of an error's line on an unknown option such as ``--epochs``; nothing where no setting is near."""
-    from tunesmith.foreign import FOREIGN
-    from tunesmith.settings import keys_of
+    from tunesmith.core.aliases import FOREIGN
+    from tunesmith.core.settings import keys_of
     from tunesmith.stages import KINDS
 
     key = name.lstrip("-").partition("=")[0].replace("-", "_").lower()

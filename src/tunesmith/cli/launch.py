@@ -48,7 +48,7 @@ def launch(
         )
         return
     if nodes > 1:
-        from tunesmith.errors import RecipeError
+        from tunesmith.core.errors import RecipeError
 
         raise RecipeError("Several machines need a job of theirs: print one with --slurm, or run torchrun on each.")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *torchrun[1:], *rest]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import typer
 
-from tunesmith import screen
 from tunesmith.cli.run import Out, Seed, Set, start
+from tunesmith.core import screen
 
 
 def quickstart(set: Set = None, seed: Seed = None, out: Out = None) -> None:
@@ -32,7 +32,7 @@ Next
 
 
 def _recipe() -> str:
-    from tunesmith.recipe import find
+    from tunesmith.pipeline.recipe import find
 
     here = Path("recipes/quickstart.yaml")
     return str(here if here.is_file() else find("quickstart"))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 
 if TYPE_CHECKING:
     from tunesmith.ask.cache import Answers, Cache

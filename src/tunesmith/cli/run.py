@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 # The same options mean the same for run, train, eval and quickstart.
 RecipeArg = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one: quickstart.")]
@@ -53,12 +53,12 @@ def run(
     if schema:
         import json
 
-        from tunesmith.recipe import schema as recipe_schema
+        from tunesmith.pipeline.recipe import schema as recipe_schema
 
         typer.echo(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))
         return
     if not recipe:
-        from tunesmith.errors import RecipeError
+        from tunesmith.core.errors import RecipeError
 
         raise RecipeError("Which recipe? Give a file, or a built-in name: tunesmith run quickstart")
     if check:
@@ -69,8 +69,8 @@ def run(
 
 def overrides(pairs: list[str] | None, seed: int | None) -> dict[str, Any]:
     """``["tune.train.steps=200"]`` as a dictionary; values are read as YAML."""
-    from tunesmith.document import Document
-    from tunesmith.errors import RecipeError
+    from tunesmith.core.document import Document
+    from tunesmith.core.errors import RecipeError
 
     out: dict[str, Any] = {} if seed is None else {"seed": seed}
     for pair in pairs or ():
@@ -94,10 +94,10 @@ def start(
 ) -> Path:
     """Load, run, and say what came out; ``kinds`` asks for the stages of these kinds."""
 
-    from tunesmith import recipe as recipes
-    from tunesmith.errors import RecipeError
-    from tunesmith.stages import run as runner
-    from tunesmith.stages.together import leads
+    from tunesmith.core.errors import RecipeError
+    from tunesmith.pipeline import recipe as recipes
+    from tunesmith.pipeline import run as runner
+    from tunesmith.stages.ranks import leads
 
     loaded = recipes.load(recipe, overrides(set, seed))
     if kinds and not only:
@@ -128,8 +128,8 @@ def plan(recipe: str, *, set: list[str] | None, seed: int | None, out: Path | No
     from rich.markup import escape
     from rich.table import Table
 
-    from tunesmith import recipe as recipes
-    from tunesmith.stages import run as runner
+    from tunesmith.pipeline import recipe as recipes
+    from tunesmith.pipeline import run as runner
 
     loaded = recipes.load(recipe, overrides(set, seed))
     table = Table("stage", "kind", "state", box=None, pad_edge=False)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 if TYPE_CHECKING:
-    from tunesmith.types import Conversation
+    from tunesmith.core.types import Conversation
 
 
 def show(
@@ -44,8 +44,8 @@ def show(
         tunesmith show talk.json -m runs/quickstart           [dim]your own messages, as JSON[/]
     """
 
-    from tunesmith.errors import UnknownName
-    from tunesmith.evals.mask import Drawn, mask_html, mask_text, tokens_of
+    from tunesmith.core.errors import UnknownName
+    from tunesmith.evals.report.mask import Drawn, mask_html, mask_text, tokens_of
     from tunesmith.stages.training import open_format
 
     if learn not in ("last", "all", "marked"):
@@ -72,7 +72,7 @@ def _find(
 ) -> tuple[list[Conversation], Path]:
     """The conversations meant, and the folder of the tokenizer to encode them with."""
     from tunesmith.cli.folders import open_folder
-    from tunesmith.errors import DataError, RecipeError
+    from tunesmith.core.errors import DataError, RecipeError
     from tunesmith.stages import rows
 
     if what.is_dir() or not what.suffix:
@@ -98,8 +98,8 @@ def _find(
 
 def read_messages(file: Path) -> list[Conversation]:
     """Conversations of a file: one list of messages, one {"messages": [...]}, a list of them, or a line each."""
-    from tunesmith.errors import DataError
-    from tunesmith.types import Conversation, Source, messages_of
+    from tunesmith.core.errors import DataError
+    from tunesmith.core.types import Conversation, Source, messages_of
 
     try:
         text = file.read_text(encoding="utf-8")

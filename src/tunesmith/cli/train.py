@@ -27,10 +27,10 @@ def train(
         tunesmith train my.yaml pretrain      [dim]one stage, with what it reads[/]
         tunesmith train my.yaml --set tune.train.lr=1e-4
     """
-    from tunesmith import recipe as recipes
     from tunesmith.cli.run import overrides
-    from tunesmith.errors import RecipeError
-    from tunesmith.stages.together import leads
+    from tunesmith.core.errors import RecipeError
+    from tunesmith.pipeline import recipe as recipes
+    from tunesmith.stages.ranks import leads
 
     loaded = recipes.load(recipe, overrides(set, seed))
     wanted = stage or loaded.result

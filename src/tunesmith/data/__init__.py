@@ -6,18 +6,22 @@ built.train, built.held_out["cluster"], built.ledger.table(), built.proof
 """
 
 from tunesmith.data import readers  # registers the readers of files
-from tunesmith.data.build import Built, FewShot, Summary, build, build_to
+from tunesmith.data.build.build import Built, FewShot, Summary, build, build_to
+from tunesmith.data.build.explain import Explained, explain
+from tunesmith.data.build.held_out import HeldOut
+from tunesmith.data.build.ledger import Ledger, Step
+from tunesmith.data.build.proof import ProofRow, SplitProof, check_split, prompt_digest
+from tunesmith.data.build.split import Split
 from tunesmith.data.clean import Cleaning
-from tunesmith.data.detect import Detected, detect, task_of
-from tunesmith.data.examples import Read, draw_options, read
-from tunesmith.data.explain import Explained, explain
-from tunesmith.data.leaks import Audit, item_of, without_leaks
-from tunesmith.data.ledger import Ledger, Step
-from tunesmith.data.lint import Finding, lint
-from tunesmith.data.reader import READERS, Key, Reader, Record, Sign, Unusable, has, reader, row_reader
-from tunesmith.data.split import HeldOut, ProofRow, Split, SplitProof, check_split, prompt_digest
-from tunesmith.data.task import Task, find_task, load_tasks
-from tunesmith.data.template import FORMATS, KINDS, Template, Turn, Unrenderable, render, wordings
+from tunesmith.data.leaks.audit import Audit, item_of, without_leaks
+from tunesmith.data.load.detect import Detected, detect, task_of
+from tunesmith.data.load.examples import Read, draw_options, read
+from tunesmith.data.load.lint import Finding, lint
+from tunesmith.data.load.tasks import find_task, load_tasks
+from tunesmith.data.tasks.reader import READERS, Key, Reader, Record, Sign, Unusable, has, reader, row_reader
+from tunesmith.data.tasks.render import FORMATS, render, wordings
+from tunesmith.data.tasks.task import Task
+from tunesmith.data.tasks.template import KINDS, Template, Turn, Unrenderable
 
 __all__ = [
     "Audit",

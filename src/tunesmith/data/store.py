@@ -10,14 +10,14 @@ is kept as JSON, for Arrow would fill every field that another row has with null
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tunesmith.errors import DataError
-from tunesmith.types import Comparison, Conversation, Message, Source
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import Comparison, Conversation, Message, Source
+from tunesmith.core.whole import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,21 +64,20 @@ def write_tables(path: Path, tables: Iterable[pa.Table]) -> int:
     """Write tables of one schema one after another. The file is there when it is whole."""
     import pyarrow.parquet as pq
 
-    part = path.with_name(path.name + ".part")
     writer: pq.ParquetWriter | None = None
     count = 0
-    try:
-        for table in tables:
-            if writer is None:
-                writer = pq.ParquetWriter(part, table.schema, compression="zstd")
-            elif not table.num_rows:
-                continue
-            writer.write_table(table)
-            count += table.num_rows
-    finally:
-        if writer is not None:
-            writer.close()
-    os.replace(part, path)
+    with whole(path) as part:
+        try:
+            for table in tables:
+                if writer is None:
+                    writer = pq.ParquetWriter(part, table.schema, compression="zstd")
+                elif not table.num_rows:
+                    continue
+                writer.write_table(table)
+                count += table.num_rows
+        finally:
+            if writer is not None:
+                writer.close()
     return count
 
 

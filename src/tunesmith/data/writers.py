@@ -17,9 +17,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tunesmith.data.reader import Unusable
-from tunesmith.registry import Registry
-from tunesmith.types import Conversation, Message, SetAside
+from tunesmith.core.registry import Registry
+from tunesmith.core.types import Conversation, Message, SetAside
+from tunesmith.data.tasks.reader import Unusable
 
 Writer = Callable[[Conversation], tuple[dict[str, Any], list[str]]]
 """The row as JSON, and what it lost."""

@@ -25,20 +25,20 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.ask.respondent import Respondent
-from tunesmith.data.evalset import training_items
-from tunesmith.data.leaks import Leak
-from tunesmith.evals import style
-from tunesmith.evals.ask import Failure, Trace, ask_passages
-from tunesmith.evals.audited import leaks_into, marked, write_leaks
+from tunesmith.core.types import SetAside
+from tunesmith.data.leaks.audit import Leak
+from tunesmith.data.leaks.sources import training_items
+from tunesmith.evals.asking.ask import Failure, Trace, ask_passages
+from tunesmith.evals.asking.open_ended import ask_all
+from tunesmith.evals.asking.suite import Asked, Suite
+from tunesmith.evals.compare import style
+from tunesmith.evals.compare.style import Style
+from tunesmith.evals.compare.summary import Line, standing
+from tunesmith.evals.corpus.figures import Figure, figures_of
 from tunesmith.evals.harness.results import results_of
-from tunesmith.evals.open_ended import ask_all
+from tunesmith.evals.leaked import leaks_into, marked, write_leaks
 from tunesmith.evals.records import ANSWERS, Record, strict, write_records
-from tunesmith.evals.standing import Line, standing
-from tunesmith.evals.style import Style
-from tunesmith.evals.suite import Asked, Suite
-from tunesmith.evals.together import Figure, figures_of
 from tunesmith.evals.viewer import write_viewer
-from tunesmith.types import SetAside
 
 Tell = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and how much there is."""

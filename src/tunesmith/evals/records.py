@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import LEVELS, Conversation, Score
 from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.evals.metrics.options import chosen
-from tunesmith.evals.score_test import ANY, RATE
-from tunesmith.evals.stats import Difference, Interval, interval, paired
-from tunesmith.types import LEVELS, Conversation, Score
+from tunesmith.evals.statistics.intervals import Difference, Interval, interval, paired
+from tunesmith.evals.statistics.score_test import ANY, RATE
 
 ANSWERS = "answers.jsonl"
 """The file of answers in a folder."""

@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.leaks import Leak
-from tunesmith.evals import style
-from tunesmith.evals.ask import Trace
+from tunesmith.data.leaks.audit import Leak
+from tunesmith.evals.asking.ask import Trace
+from tunesmith.evals.compare import style
+from tunesmith.evals.compare.style import Style
+from tunesmith.evals.compare.summary import Cell, Line, standing
 from tunesmith.evals.records import LESS_IS_BETTER, Record
-from tunesmith.evals.standing import Cell, Line, standing
-from tunesmith.evals.stats import Interval
-from tunesmith.evals.style import Style
+from tunesmith.evals.statistics.intervals import Interval
 from tunesmith.pages import templates
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tunesmith.data.reader import Key, Record, reader
+from tunesmith.core.types import SetAside
 from tunesmith.data.readers.superni import LONGEST, show_examples
-from tunesmith.data.task import Task
+from tunesmith.data.tasks.reader import Key, Record, reader
+from tunesmith.data.tasks.task import Task
 from tunesmith.littleworld.world import Fact, chained, read, with_examples
-from tunesmith.types import SetAside
 
 
 @reader("littleworld", {"relation": Key("text")})

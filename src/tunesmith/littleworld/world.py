@@ -25,9 +25,9 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from tunesmith.document import Document, shipped
-from tunesmith.errors import DataError, UnknownName, nearest
-from tunesmith.types import Source
+from tunesmith.core.document import Document, shipped
+from tunesmith.core.errors import DataError, UnknownName, nearest
+from tunesmith.core.types import Source
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "zh")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.settings import Settings
+from tunesmith.core.settings import Settings
 
 __all__ = ["Adapter"]
 

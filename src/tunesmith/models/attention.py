@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.hf import varlen
 from tunesmith.models.hf.attention import register
 from tunesmith.models.hf.kernels import softmax_backward

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.core.errors import TrainError, TunesmithError
 from tunesmith.models.hf.loading import build
 from tunesmith.models.load import load_config
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.models.hf import cache as kv
 from tunesmith.models.hf.attention import own_attention
 from tunesmith.models.hf.config import number, windowed

@@ -17,7 +17,7 @@ import torch
 import transformers
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
-from tunesmith.errors import TrainError, TunesmithError, counted, nearest
+from tunesmith.core.errors import TrainError, TunesmithError, counted, nearest
 from tunesmith.models.hf import loading
 from tunesmith.models.hf.attention import own_attention
 from tunesmith.models.hub import fetch

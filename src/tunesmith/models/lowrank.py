@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.errors import TrainError, UnknownName, nearest
+from tunesmith.core.errors import TrainError, UnknownName, nearest
 from tunesmith.models.adapter import Adapter
 from tunesmith.models.hf.linear import is_linear, matrix, transposed
 

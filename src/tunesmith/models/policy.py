@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.core.errors import TrainError, TunesmithError
 from tunesmith.models import attention
 from tunesmith.models.attention import Packed
 from tunesmith.models.head import linear_cross_entropy
@@ -76,15 +76,6 @@ class Policy:
         self._length: Tensor | None = None
         """The length of the document that each token of the pass stands in."""
         self._exchange_attention()
-
-    @classmethod
-    def of(cls, model: PreTrainedModel, *, noise: float = 0.0) -> Policy:
-        """The policy of a model of this kind: one of layers alone, or of an encoder and a decoder."""
-        if model.config.is_encoder_decoder:
-            from tunesmith.models.seq2seq import Seq2SeqPolicy
-
-            return Seq2SeqPolicy(model, noise=noise)
-        return cls(model, noise=noise)
 
     def _find_trunk(self, model: PreTrainedModel) -> nn.Module:
         if model.base_model is model:

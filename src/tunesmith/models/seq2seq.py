@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.attention import Packed
 from tunesmith.models.hf.cache import last_logits
 from tunesmith.models.hf.config import number, setting

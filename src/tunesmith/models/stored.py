@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 
 CONFIG_BYTES = 4 << 20
 INDEX_BYTES = 128 << 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.core.errors import TrainError, TunesmithError
 from tunesmith.models.hf.loading import open_tokenizer
 from tunesmith.models.stored import check_tokenizer, first_line
 

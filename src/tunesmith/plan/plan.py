@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.errors import DataError, UnknownName
+from tunesmith.core.errors import DataError, UnknownName
 from tunesmith.plan.rng import generator
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.errors import DataError
-from tunesmith.types import Encoded, EncodedMany
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import Encoded, EncodedMany
+from tunesmith.core.whole import whole_folder
 
 _VERSION = 1
 
@@ -60,17 +59,13 @@ class TokenStore:
         """Write a store and open it. The folder appears whole or not at all."""
         folder = Path(folder)
         store = cls.of(encoded, names)
-        part = folder.with_name(f".{folder.name}.part{os.getpid()}")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        np.save(part / "ids.npy", store.ids)
-        np.save(part / "learn.npy", store.learn)
-        np.save(part / "offsets.npy", store.offsets)
-        (part / "names.json").write_text(json.dumps(list(store.names), ensure_ascii=False), encoding="utf-8")
         about = {"version": _VERSION, "digest": store.digest, "rows": len(store), "tokens": store.tokens}
-        (part / "store.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        with whole_folder(folder) as part:
+            np.save(part / "ids.npy", store.ids)
+            np.save(part / "learn.npy", store.learn)
+            np.save(part / "offsets.npy", store.offsets)
+            (part / "names.json").write_text(json.dumps(list(store.names), ensure_ascii=False), encoding="utf-8")
+            (part / "store.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return cls.open(folder)
 
     @classmethod

@@ -5,7 +5,7 @@
 ``stage.py`` says what a stage is. Importing this package registers every kind, and nothing heavy.
 """
 
-from tunesmith.settings import Settings
+from tunesmith.core.settings import Settings
 from tunesmith.stages import build, evaluate, export, pretrain, report, sft, tokenizer
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 

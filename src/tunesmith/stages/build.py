@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from rich.markup import escape
 
+from tunesmith.core.document import path_of
+from tunesmith.core.errors import DataError, counted
+from tunesmith.core.settings import MOST_ROWS, MOST_SHOTS, MOST_WORKERS, Settings, Shots
+from tunesmith.core.whole import write_json
 from tunesmith.data.clean.cleaning import Cleaning
-from tunesmith.document import path_of
-from tunesmith.errors import DataError, counted
-from tunesmith.settings import MOST_ROWS, MOST_SHOTS, MOST_WORKERS, Settings, Shots
 from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Stage
 
 if TYPE_CHECKING:
-    from tunesmith.data.build import FewShot, Summary
-    from tunesmith.data.split import HeldOut
-    from tunesmith.data.task import Task
+    from tunesmith.data.build.build import FewShot, Summary
+    from tunesmith.data.build.held_out import HeldOut
+    from tunesmith.data.tasks.task import Task
 
 LITTLE_WORLD = "littleworld"
 """The name of the tasks and texts that the package carries; ``littleworld/thoughts`` are other tasks of it."""
@@ -39,7 +40,7 @@ class FewShotRows(Settings):
 
     def wish(self) -> FewShot:
         """The same for the build."""
-        from tunesmith.data.build import FewShot
+        from tunesmith.data.build.build import FewShot
 
         return FewShot(self.share, self.shots)
 
@@ -107,7 +108,7 @@ class Build(Stage):
         default=1, ge=1, le=MOST_WORKERS, description="How many processes share the work; the result is the same."
     )
 
-    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld", "document.py")
+    rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld", "core/document.py")
     unkeyed: ClassVar[tuple[str, ...]] = ("engine", "workers")
 
     @property
@@ -118,7 +119,7 @@ class Build(Stage):
 
     def wish(self) -> HeldOut:
         """What is held out."""
-        from tunesmith.data.split import HeldOut
+        from tunesmith.data.build.held_out import HeldOut
         from tunesmith.littleworld.world import HERE
 
         if self.held_out is None and LITTLE_WORLD not in self.tasks:
@@ -127,8 +128,8 @@ class Build(Stage):
         return HeldOut.load(HERE / "held_out.yaml" if named == LITTLE_WORLD else path_of(named))
 
     def files(self) -> list[Path]:
+        from tunesmith.data.build.manifest import files_of
         from tunesmith.data.files import files_in
-        from tunesmith.data.manifest import files_of
 
         places = [
             path_of(place)
@@ -141,8 +142,8 @@ class Build(Stage):
         return list(dict.fromkeys([*named, *(file for task in tasks for file in files_of(task))]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data import datacard
-        from tunesmith.data.task import with_fill
+        from tunesmith.data.build import datacard
+        from tunesmith.data.load.tasks import with_fill
 
         tasks = with_fill(load_tasks_of(self.tasks), self.fill)
         held_out = self.wish()
@@ -167,12 +168,12 @@ class Build(Stage):
             held = ", ".join(f"{level} {n:,}" for level, n in summary.counts.items() if level not in ("train", "seen"))
             datacard.write(job.out, format)
             job.step(f"{format}: {summary.counts['train']:,} rows to train on; held out: {held}")
-        rows.write_json(job.out / "ledger.json", ledgers)
+        write_json(job.out / "ledger.json", ledgers)
         return {"tasks": len(tasks), "texts": texts, "held_out": held_out.to_json()}
 
     def build(self, job: Job, tasks: Sequence[Task], held_out: HeldOut, format: str) -> Summary:
         """Build one format with these settings."""
-        from tunesmith.data.build import build_to
+        from tunesmith.data.build.build import build_to
 
         with job.progress(format) as tell:
             return build_to(
@@ -208,7 +209,7 @@ class Build(Stage):
 def load_tasks_of(places: Sequence[str]) -> list[Task]:
     """The tasks of files, folders, and the little world."""
     from tunesmith import littleworld
-    from tunesmith.data.task import load_tasks
+    from tunesmith.data.load.tasks import load_tasks
     from tunesmith.evals.metrics import METRICS
 
     files: list[Path | str] = []

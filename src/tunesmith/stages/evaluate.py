@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 from rich.markup import escape
 
-from tunesmith.document import Problem
-from tunesmith.errors import EvalError, counted
-from tunesmith.settings import MOST_ROWS, MOST_TOKENS, Shots
+from tunesmith.core.document import Problem
+from tunesmith.core.errors import EvalError, counted
+from tunesmith.core.settings import MOST_ROWS, MOST_TOKENS, Shots
+from tunesmith.core.types import Conversation, Level
+from tunesmith.core.whole import write_json
 from tunesmith.stages import rows, training
 from tunesmith.stages.build import load_tasks_of
 from tunesmith.stages.stage import KINDS, From, Job, Stage
-from tunesmith.types import Conversation, Level
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tunesmith.ask.respondent import Local
     from tunesmith.chat import ChatFormat
-    from tunesmith.evals.ask import Trace
-    from tunesmith.evals.levels import Trained
+    from tunesmith.evals.asking.ask import Trace
+    from tunesmith.evals.asking.levels import Trained
+    from tunesmith.evals.asking.suite import Asked, Suite
     from tunesmith.evals.records import Record
-    from tunesmith.evals.suite import Asked, Suite
 
 NEW: tuple[Level, ...] = ("task", "cluster")
 """What the models of an ablation are asked: tasks that none of them was trained on."""
@@ -76,14 +77,14 @@ class Evaluate(Stage):
         "models",
         "chat",
         "data",
-        "document.py",
-        "settings.py",
+        "core/document.py",
+        "core/settings.py",
     )
 
     def files(self) -> list[Path]:
+        from tunesmith.data.build.manifest import files_of
         from tunesmith.data.files import files_in
-        from tunesmith.data.manifest import files_of
-        from tunesmith.evals.suite import Suite
+        from tunesmith.evals.asking.suite import Suite
 
         found: list[Path] = []
         for path in self.suites:
@@ -94,8 +95,8 @@ class Evaluate(Stage):
         return list(dict.fromkeys(found))
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
-        from tunesmith.data.build import held_out_file
-        from tunesmith.evals.open_ended import too_short
+        from tunesmith.data.build.build import held_out_file
+        from tunesmith.evals.asking.open_ended import too_short
 
         build = job.inputs.get(self.data)
         if build is None:
@@ -114,11 +115,11 @@ class Evaluate(Stage):
             yield Problem(("max_new_tokens",), wrong)
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data.leaks import item_of
-        from tunesmith.evals.audited import leaks_into, marked, write_leaks
-        from tunesmith.evals.levels import Trained
+        from tunesmith.data.leaks.audit import item_of
+        from tunesmith.evals.asking.levels import Trained
+        from tunesmith.evals.asking.suite import Suite
+        from tunesmith.evals.leaked import leaks_into, marked, write_leaks
         from tunesmith.evals.records import ANSWERS, write_records
-        from tunesmith.evals.suite import Suite
         from tunesmith.evals.viewer import write_viewer
 
         build = job.inputs[self.data]
@@ -151,7 +152,7 @@ class Evaluate(Stage):
     def _judged(self, job: Job, records: Sequence[Record]) -> None:
         """Let the judge compare the answers to open-ended questions, in ``judged.json``."""
         from tunesmith.ask.respondent import Local
-        from tunesmith.evals.judge import judge, matches_of
+        from tunesmith.evals.judges.judge import judge, matches_of
         from tunesmith.evals.metrics.answer_bits import NAME
 
         tuned, base = ([r for r in records if (r.model, r.metric) == (who, NAME)] for who in ("tuned", "base"))
@@ -162,7 +163,7 @@ class Evaluate(Stage):
         who = Local(open_model(folder), training.open_format(training.model_folder(folder)))
         with job.progress("judging") as tell:
             found = judge(who, matches_of(tuned, base), progress=tell)
-        rows.write_json(job.out / "judged.json", asdict(found))
+        write_json(job.out / "judged.json", asdict(found))
         rate = found.rate
         job.step(
             f"{escape(self.judge)} prefers the tuned model's answer in {100 * rate.value:.0f} of 100 "
@@ -172,7 +173,7 @@ class Evaluate(Stage):
 
     def _limit(self, job: Job, fmt: ChatFormat, asked: Sequence[Conversation]) -> int:
         """How long an answer may be; and what is said of tasks whose answers are long."""
-        from tunesmith.evals.open_ended import open_tasks, room_for
+        from tunesmith.evals.asking.open_ended import open_tasks, room_for
 
         def length(text: str) -> int:
             return len(fmt.text_ids(text))
@@ -191,8 +192,8 @@ class Evaluate(Stage):
     def _ablated(self, job: Job, fmt: ChatFormat, build: Path, format: str, stage: str, limit: int) -> list[Record]:
         """A model tuned on another format, asked by instruction, and in the way that it was tuned."""
         from tunesmith.ask.respondent import Local
-        from tunesmith.evals.ask import How
-        from tunesmith.evals.open_ended import ask_all
+        from tunesmith.evals.asking.ask import How
+        from tunesmith.evals.asking.open_ended import ask_all
 
         model = open_model(job.inputs[stage])
         found: list[Record] = []
@@ -223,8 +224,8 @@ class _Asking:
 
     def ask(self, name: str, model: PreTrainedModel) -> None:
         from tunesmith.ask.respondent import Local
-        from tunesmith.evals.ask import How, ask_text
-        from tunesmith.evals.open_ended import ask_all
+        from tunesmith.evals.asking.ask import How, ask_text
+        from tunesmith.evals.asking.open_ended import ask_all
         from tunesmith.models.vocabulary import extend
 
         job, stage = self.job, self.stage
@@ -248,8 +249,8 @@ class _Asking:
             )
 
     def _suite(self, who: Local, name: str, suite: Suite, asked: Asked) -> None:
-        from tunesmith.evals.ask import ask_passages
-        from tunesmith.evals.open_ended import ask_all
+        from tunesmith.evals.asking.ask import ask_passages
+        from tunesmith.evals.asking.open_ended import ask_all
 
         for shots, every in asked.questions.items():
             by_level: dict[Level, list[Conversation]] = {}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tunesmith.errors import TemplateRefused, TrainError
+from tunesmith.core.errors import TemplateRefused, TrainError
 from tunesmith.stages import training
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 

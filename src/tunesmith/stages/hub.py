@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tunesmith.document import path_of
-from tunesmith.errors import RecipeError
+from tunesmith.core.document import path_of
+from tunesmith.core.errors import RecipeError
 
 PREFIX = "hub:"
 _NAME = re.compile(r"hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")

@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from tunesmith.document import Problem
-from tunesmith.errors import TunesmithError
-from tunesmith.settings import shown
+from tunesmith.core.document import Problem
+from tunesmith.core.errors import TunesmithError
+from tunesmith.core.settings import shown
 from tunesmith.stages import rows, training
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 from tunesmith.stages.tokenizer import TokenizerStage

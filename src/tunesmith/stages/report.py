@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from tunesmith.document import Problem, written
-from tunesmith.errors import EvalError, UnknownName
+from tunesmith.core.document import Problem, written
+from tunesmith.core.errors import EvalError, UnknownName
 from tunesmith.evals.records import ANSWERS
 from tunesmith.stages import rows, training
 from tunesmith.stages.evaluate import Evaluate
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 
 if TYPE_CHECKING:
-    from tunesmith.evals.mask import Drawn
+    from tunesmith.evals.corpus.figures import Figure
     from tunesmith.evals.records import Record
     from tunesmith.evals.report import LossCurve, MixtureRow
-    from tunesmith.evals.together import Figure
+    from tunesmith.evals.report.mask import Drawn
 
 
 @KINDS.add("report")
@@ -45,7 +45,7 @@ class Report(Stage):
     @field_validator("figures")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
-        from tunesmith.evals.together import tries_of
+        from tunesmith.evals.corpus.figures import tries_of
 
         for name in names:
             try:
@@ -62,10 +62,10 @@ class Report(Stage):
             yield Problem(("scores",), f"a report compares a model with its base, and {self.scores!r} names no `base`")
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data.split import SplitProof
+        from tunesmith.core.machine import machine
+        from tunesmith.data.build.proof import SplitProof
         from tunesmith.evals.records import read_records
         from tunesmith.evals.report import HeldOutView, ReportData, write_report
-        from tunesmith.stages.run import machine
 
         build = job.inputs[self.data]
         asked = job.stages[self.scores]
@@ -95,8 +95,8 @@ class Report(Stage):
 
     def _together(self, asked: Evaluate, records: Sequence[Record]) -> list[Figure]:
         """The figures that this stage asks for, of all answers, and those that suites ask for, of theirs."""
-        from tunesmith.evals.suite import Suite
-        from tunesmith.evals.together import figures_of
+        from tunesmith.evals.asking.suite import Suite
+        from tunesmith.evals.corpus.figures import figures_of
 
         suites = [Suite.load(path) for path in asked.suites]
         found = figures_of(records, self.figures)
@@ -127,7 +127,7 @@ def _losses(job: Job) -> list[LossCurve]:
 
 def _masks(job: Job, asked: Evaluate, build: Path, count: int = 4) -> list[Drawn]:
     """A few training conversations as the model sees them: long, short, in both languages, whatever comes first."""
-    from tunesmith.evals.mask import Drawn, tokens_of
+    from tunesmith.evals.report.mask import Drawn, tokens_of
 
     fmt = training.open_format(training.model_folder(job.folder(asked.tuned)))
     every = rows.train(build, "instruction")

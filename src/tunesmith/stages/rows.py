@@ -9,13 +9,12 @@ build/proof.<format>.json, .parquet       what stands on which side
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import DataError
-from tunesmith.types import Conversation, Level
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import Conversation, Level
 
 
 def write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> int:
@@ -41,18 +40,6 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
 def texts(build: Path) -> list[str]:
     """The plain texts of a build."""
     return [value["text"] for value in read_lines(build / "text.jsonl")]
@@ -60,7 +47,7 @@ def texts(build: Path) -> list[str]:
 
 def train(build: Path, format: str) -> list[Conversation]:
     """The training conversations in one format."""
-    from tunesmith.data.build import train_files
+    from tunesmith.data.build.build import train_files
     from tunesmith.data.store import conversations
 
     return list(conversations(*_there(build, train_files(build, format), f"train.{format}")))
@@ -68,7 +55,7 @@ def train(build: Path, format: str) -> list[Conversation]:
 
 def held_out(build: Path, format: str, shots: int = 0) -> dict[Level, list[Conversation]]:
     """The held-out conversations in one format, by level."""
-    from tunesmith.data.build import held_out_file, read_held_out
+    from tunesmith.data.build.build import held_out_file, read_held_out
 
     file = held_out_file(build, format, shots)
     _there(build, [file] if file.exists() else [], file.name)

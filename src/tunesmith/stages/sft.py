@@ -12,13 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from rich.markup import escape
 
-from tunesmith.document import Problem
-from tunesmith.errors import TemplateRefused, TrainError, counted
-from tunesmith.settings import MOST_ROWS, Settings
+from tunesmith.core.document import Problem
+from tunesmith.core.errors import TemplateRefused, TrainError, counted
+from tunesmith.core.settings import MOST_ROWS, Settings
+from tunesmith.core.types import Conversation
 from tunesmith.stages import rows, training
 from tunesmith.stages.stage import KINDS, From, Job, Stage
 from tunesmith.train.settings import TrainSettings
-from tunesmith.types import Conversation
 
 TEXT = "text"
 """The name of the rehearsed text among the sources."""
@@ -59,7 +59,7 @@ class Mixture(Settings):
         """The rows that are used: of each task at most ``most``, the same whatever else there is."""
         if self.most is None:
             return rows
-        from tunesmith.data.cards import hash64
+        from tunesmith.data.text.hashing import hash64
 
         by_task: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
@@ -76,7 +76,7 @@ class Mixture(Settings):
 
     def of(self, counts: Mapping[str, int], clusters: Mapping[str, str]) -> dict[str, float]:
         """The share of each task."""
-        from tunesmith.data.mixture import rates, with_parts
+        from tunesmith.plan.mixture import rates, with_parts
 
         found = rates(
             self.rates,
@@ -123,7 +123,7 @@ class Sft(Stage):
     rooms: ClassVar[tuple[str, ...]] = (
         "stages/rows.py",
         "stages/training.py",
-        "data/mixture.py",
+        "plan/mixture.py",
         "chat",
         "plan",
         "models",
@@ -187,7 +187,7 @@ def _say(
     counts: Mapping[str, int],
 ) -> None:
     """How often each row of each source will be seen: some lines now, and the whole table in ``mixture.txt``."""
-    from tunesmith.data.mixture import epochs, table
+    from tunesmith.plan.mixture import epochs, table
 
     in_document = sum(share * means[name] for name, share in shares.items())
     draws = round(settings.steps * settings.batch_tokens / in_document)

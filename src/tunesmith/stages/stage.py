@@ -29,14 +29,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from rich.console import Console
 
-from tunesmith.document import Problem
-from tunesmith.registry import Registry
-from tunesmith.screen import Tell, progress
-from tunesmith.settings import Settings
+from tunesmith.core.document import Problem
+from tunesmith.core.registry import Registry
+from tunesmith.core.screen import Tell, progress
+from tunesmith.core.settings import Settings
 from tunesmith.stages.hub import place
 
 if TYPE_CHECKING:
-    from tunesmith.stages.together import Calls
+    from tunesmith.stages.ranks import Calls
 
 
 @dataclass(frozen=True)

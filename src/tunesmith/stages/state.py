@@ -17,8 +17,8 @@ from typing import Any
 
 import xxhash
 
-from tunesmith.errors import RecipeError
-from tunesmith.stages.rows import write_json
+from tunesmith.core.errors import RecipeError
+from tunesmith.core.whole import write_json
 
 DONE = "stage.json"
 STARTED = "started.json"

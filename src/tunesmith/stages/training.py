@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from tunesmith.errors import DataError, TemplateRefused, counted
+from tunesmith.core.errors import DataError, TemplateRefused, counted
+from tunesmith.core.types import Conversation, EncodedMany
+from tunesmith.core.whole import write_json
 from tunesmith.plan import TokenStore
-from tunesmith.stages.rows import write_json
+from tunesmith.stages.ranks import folder_of
 from tunesmith.stages.stage import Job
 from tunesmith.stages.state import damaged, written
-from tunesmith.stages.together import folder_of
 from tunesmith.train.settings import TrainSettings
-from tunesmith.types import Conversation, EncodedMany
 
 if TYPE_CHECKING:
     from tunesmith.chat import ChatFormat

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
+from tunesmith.core.malloc import give_back_memory
 from tunesmith.models.load import ModelSource, cast, load_model, save_model
 from tunesmith.models.lowrank import attach, freeze, merge, save_adapter
+from tunesmith.models.policies import policy_of
 from tunesmith.models.policy import Policy
 from tunesmith.models.vocabulary import extend
 from tunesmith.plan import seed_of
-from tunesmith.train.malloc import give_back_memory
 from tunesmith.train.optim import Optimizer, Weights
 from tunesmith.train.parallel import Ranks, divide
 from tunesmith.train.settings import TrainSettings
@@ -81,7 +82,7 @@ def assemble(
     if divided and settings.adapter and settings.adapter.bits:
         raise TrainError("Weights in four bits cannot be divided among ranks: set shard: false, or leave bits out.")
     net = _trainable(net, settings, dtype, ranks.device, new=bool(new_ids))
-    policy = Policy.of(net, noise=settings.noise)
+    policy = policy_of(net, noise=settings.noise)
     exact = None
     if divided:
         sharded, exact = divide(net, ranks, dtype, offload=settings.offload)

@@ -34,10 +34,10 @@ import safetensors.torch
 from safetensors import safe_open
 from torch import Tensor
 
-from tunesmith.errors import CheckpointError
+from tunesmith.core.errors import CheckpointError
+from tunesmith.core.whole import write_whole
 from tunesmith.train.optim import Piece
 from tunesmith.train.parallel import PATIENCE, Ranks
-from tunesmith.train.record import write_whole
 
 KEEP = 2
 """Checkpoints kept: the newest, and one to fall back on."""

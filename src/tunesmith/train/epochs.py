@@ -10,9 +10,9 @@ import math
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 
-from tunesmith.errors import DataError
+from tunesmith.core.errors import DataError
+from tunesmith.core.settings import MOST_STEPS
 from tunesmith.plan import TokenStore
-from tunesmith.settings import MOST_STEPS
 from tunesmith.train.objective import OBJECTIVES
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.settings import TrainSettings

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from tunesmith import screen
-from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.core import screen
+from tunesmith.core.errors import TrainError, TunesmithError
 from tunesmith.train.parallel import Ranks
 from tunesmith.train.trackers import TRACKERS, Tracker
 

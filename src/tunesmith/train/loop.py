@@ -28,25 +28,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunesmith.errors import CheckpointError, NonFiniteLoss, TrainError
+from tunesmith.core.errors import CheckpointError, NonFiniteLoss, TrainError
+from tunesmith.core.lock import run_lock
+from tunesmith.core.malloc import keep_freed_memory
 from tunesmith.models.load import ModelSource, public_name
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint, watch
 from tunesmith.train.assemble import Machine, assemble
 from tunesmith.train.batch import Batch
-from tunesmith.train.blame import blame
 from tunesmith.train.epochs import in_steps
-from tunesmith.train.lock import run_lock
+from tunesmith.train.flops import memory_mb, peak_flops, sheet_flops
+from tunesmith.train.identity import (
+    TrainResult,
+    digest,
+    identity,
+    precision_of,
+    read_result,
+    same_run,
+    write_result,
+)
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
-from tunesmith.train.machine import memory_mb, peak_flops, sheet_flops
-from tunesmith.train.malloc import keep_freed_memory
+from tunesmith.train.nonfinite import blame
 from tunesmith.train.objective import OBJECTIVES, Loss, Objective, loss_of
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Weights, compute_dtype, rate_at
 from tunesmith.train.parallel import Ranks, ranks_lost_are_told
 from tunesmith.train.recompute import compute_again
-from tunesmith.train.record import TrainResult, digest, identity, precision_of, read_result, same_run, write_result
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.threads import Threads, another, threads_of
 from tunesmith.train.validation import Best, apart, validate

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tunesmith.core.registry import Registry
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Row, TokenStore
-from tunesmith.registry import Registry
 from tunesmith.train.batch import Batch
 
 

@@ -25,9 +25,9 @@ from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from tunesmith.train.eightbit import EightBit
-from tunesmith.train.halves import join, split
-from tunesmith.train.machine import bf16_is_fast
+from tunesmith.train.flops import bf16_is_fast
 from tunesmith.train.parallel import Ranks, local
+from tunesmith.train.split_weights import join, split
 
 Kind = Literal["muon", "adamw", "adamw8"]
 Rule = Literal["muon", "small", "matrix", "vector"]

@@ -30,7 +30,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.core.errors import TrainError, TunesmithError
 from tunesmith.models.hf.blocks import blocks
 from tunesmith.train import watch
 from tunesmith.train.torchrun import rank, size

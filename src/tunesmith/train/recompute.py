@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from tunesmith.core.cores import memory_left
 from tunesmith.models.hf.blocks import blocks
 from tunesmith.train.assemble import Machine
-from tunesmith.train.cores import memory_left
 from tunesmith.train.optim import Weights
 from tunesmith.train.parallel import local
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tunesmith.core.settings import MOST_ROWS, MOST_SEED, MOST_STEPS, MOST_TOKENS, Settings
 from tunesmith.models.adapter import Adapter
-from tunesmith.settings import MOST_ROWS, MOST_SEED, MOST_STEPS, MOST_TOKENS, Settings
 
 
 class TrainSettings(Settings):

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tunesmith.train.cores import usable, waiting
+from tunesmith.core.cores import usable, waiting
 from tunesmith.train.parallel import Ranks
 
 SURE = 2

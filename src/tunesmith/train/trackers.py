@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from tunesmith.errors import TrainError
-from tunesmith.registry import Registry
+from tunesmith.core.errors import TrainError
+from tunesmith.core.registry import Registry
 
 
 class Tracker(Protocol):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tunesmith.errors import DataError
+from tunesmith.core.errors import DataError
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, Row, TokenStore
 from tunesmith.train.objective import Objective, loss_of

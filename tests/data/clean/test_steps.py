@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tunesmith.core.types import Comparison, Conversation, Message
 from tunesmith.data.clean import Cleaner, Cleaning
-from tunesmith.types import Comparison, Conversation, Message
 
 LONG = "The river rises in the hills, flows past three towns, and reaches the sea. It is slow in summer. "
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import zstandard
 
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import SetAside
 from tunesmith.data.files import Row, file, pieces, rows, stream
 from tunesmith.data.files import json as json_file
 from tunesmith.data.files.saved import hub_name
-from tunesmith.errors import DataError
-from tunesmith.types import SetAside
 
 ROWS = [{"n": i, "text": f'row {i} ] }} " \\ 中文', "list": [{"a": [i]}]} for i in range(200)]
 

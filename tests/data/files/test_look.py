@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import zstandard
 
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import SetAside
 from tunesmith.data.files import Row, rows
 from tunesmith.data.files.look import look
-from tunesmith.errors import DataError
-from tunesmith.types import SetAside
 
 TALK = [{"q": f"Wie heißt das {i}? 你好，请问这个问题怎么回答", "a": f"naïve “{i}” 😀"} for i in range(50)]
 CHINESE = [

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.data.readers.rows import ROWS
+from tunesmith.core.types import Comparison, Conversation, Message, SetAside
 from tunesmith.data import READERS, Record, Task
-from tunesmith.data.examples import placed
 from tunesmith.data.files import Piece
+from tunesmith.data.load.examples import placed
 from tunesmith.data.store import compared_table, to_table
-from tunesmith.types import Comparison, Conversation, Message, SetAside
 
 MISSING = object()
 DEEP: Any = "x"

@@ -9,9 +9,10 @@ import pytest
 
 from tests.data.readers.rows import TALK, TOOL
 from tests.data.readers.test_every_value import put, read
-from tunesmith.data import HeldOut, build, task_of
+from tunesmith.core.types import Conversation, Message
+from tunesmith.data import HeldOut, task_of
+from tunesmith.data.build.build import build
 from tunesmith.data.readers.shape import digest, digest_of
-from tunesmith.types import Conversation, Message
 
 ASKED = [{"role": "user", "content": "1 + 1?"}]
 GOOD = {"messages": TALK, "tools": [TOOL]}

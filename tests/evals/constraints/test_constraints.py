@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.errors import EvalError, TunesmithError
+from tunesmith.core.errors import EvalError, TunesmithError
 from tunesmith.evals.constraints import CHECKS, follows, loosened
 from tunesmith.evals.constraints.check import sentences
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from tests.models.test_generate import sharp
 from tunesmith.chat import ChatFormat
 from tunesmith.cli import app
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.evals.harness.model import HarnessModel
 from tunesmith.evals.harness.results import records_of, results_of
 from tunesmith.evals.records import answers_in, rescored

@@ -11,13 +11,13 @@ from random import Random
 import pytest
 
 from tests.evals.constraints.test_constraints import CASES
-from tunesmith.errors import EvalError, UnknownName
+from tunesmith.core.errors import EvalError, UnknownName
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics import METRICS, Answer
 from tunesmith.evals.metrics.final_answer import conclusion
 from tunesmith.evals.metrics.form import form_of
 from tunesmith.evals.metrics.refusal import declines
-from tunesmith.evals.porter import stem
-from tunesmith.types import Conversation
+from tunesmith.evals.metrics.stemmer import stem
 
 
 def score(metric: str, text: str, *gold: str, finished: bool = True) -> float:

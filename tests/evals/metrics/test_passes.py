@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation
 from tunesmith.data.readers.humaneval import humaneval, mbpp
-from tunesmith.data.task import Task
-from tunesmith.errors import EvalError
+from tunesmith.data.tasks.task import Task
 from tunesmith.evals.metrics import METRICS, Answer
-from tunesmith.types import Conversation
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are run on Linux only")
 

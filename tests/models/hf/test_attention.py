@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.models.test_packed import APART, FAMILIES, documents_by_definition, make
-from tunesmith.errors import TrainError
+from tunesmith.core.errors import TrainError
 from tunesmith.models.attention import NAME, Packed, packed_attention
 from tunesmith.models.hf import varlen
 from tunesmith.models.hf.attention import exchange, implementation, own_attention, restore

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import ModelOutput
 
 from tests.models.test_generate import MODELS, sharp
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.models.generate import generate
 from tunesmith.models.hf.cache import Reading, join, read, repeated, select
 from tunesmith.models.hf.changed import Changed

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith import screen
 from tunesmith.cli.data.look import load
-from tunesmith.errors import DataError, counted
+from tunesmith.core import screen
+from tunesmith.core.errors import DataError, counted
+from tunesmith.core.whole import whole
 
 if TYPE_CHECKING:
     from tunesmith.data.clean import Cleaning
@@ -54,10 +55,10 @@ def build(
     """
     import os
 
-    from tunesmith.data.build import build_to
-    from tunesmith.data.datacard import write
-    from tunesmith.data.split import HeldOut
-    from tunesmith.data.task import with_fill
+    from tunesmith.data.build.build import build_to
+    from tunesmith.data.build.datacard import write
+    from tunesmith.data.build.held_out import HeldOut
+    from tunesmith.data.load.tasks import with_fill
 
     tasks = with_fill(load(places), _fill(fill or []))
     wish = HeldOut.load(held_out) if held_out else HeldOut()
@@ -96,8 +97,8 @@ def _fill(given: list[str]) -> dict[str, str]:
 def _cleaning(switches: list[str]) -> Cleaning:
     from pydantic import ValidationError
 
+    from tunesmith.core.errors import near
     from tunesmith.data.clean import Cleaning
-    from tunesmith.data.yaml_file import near
 
     try:
         return Cleaning.model_validate({name.removeprefix("no-"): not name.startswith("no-") for name in switches})
@@ -110,7 +111,7 @@ def _cleaning(switches: list[str]) -> Cleaning:
 
 def card(folder: Folder, format: Format = None) -> None:
     """Write the data card of a build again: Markdown and a page."""
-    from tunesmith.data.datacard import write
+    from tunesmith.data.build.datacard import write
 
     typer.echo(str(write(folder, format)))
 
@@ -127,7 +128,7 @@ def explain(
         tunesmith data explain chats.jsonl:12 data/chats
         tunesmith data explain capital.en/france runs/quickstart/build
     """
-    from tunesmith.data.explain import explain as look
+    from tunesmith.data.build.explain import explain as look
 
     typer.echo("\n\n".join(found.text() for found in look(folder, row, format)))
 
@@ -151,12 +152,12 @@ def export(
     import json
     from collections import Counter
 
-    from tunesmith.data import manifest
-    from tunesmith.data.build import train_files
-    from tunesmith.data.ledger import by_reason
+    from tunesmith.core.types import SetAside
+    from tunesmith.data.build import manifest
+    from tunesmith.data.build.build import train_files
+    from tunesmith.data.build.ledger import by_reason
     from tunesmith.data.store import conversations
     from tunesmith.data.writers import WRITERS, written
-    from tunesmith.types import SetAside
 
     WRITERS[to]
     about = manifest.load(folder, format)
@@ -164,8 +165,7 @@ def export(
     aside: list[SetAside] = []
     lost: Counter[str] = Counter()
     count = 0
-    part = out.with_name(out.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with whole(out) as part, part.open("w", encoding="utf-8") as file:
         for line in written(conversations(*files), to):
             if isinstance(line, SetAside):
                 aside.append(line)
@@ -173,7 +173,6 @@ def export(
                 count += 1
                 lost.update(line.lost)
                 file.write(line.text + "\n")
-    part.replace(out)
     left_out = by_reason(aside)
     if about["comparisons"]:
         left_out["is a comparison, which this export does not write"] = int(about["comparisons"])

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from tunesmith import screen
 from tunesmith.cli.data.look import Tasks, load
-from tunesmith.errors import DataError, counted
+from tunesmith.core import screen
+from tunesmith.core.errors import DataError, counted
 
 
 def detect(
@@ -22,7 +22,7 @@ def detect(
 
         tunesmith data detect chats.jsonl.gz
     """
-    from tunesmith.data.detect import detect as look
+    from tunesmith.data.load.detect import detect as look
 
     problems = []
     for file in files:
@@ -55,8 +55,8 @@ def lint(
     """
     from dataclasses import asdict
 
-    from tunesmith.data.lint import lint as look
-    from tunesmith.data.lint import table
+    from tunesmith.data.load.lint import lint as look
+    from tunesmith.data.load.lint import table
 
     tasks = load(places)
     findings = look(tasks)
@@ -99,9 +99,9 @@ def leaks(
         tunesmith data leaks chats.jsonl --against gsm8k_test.jsonl --against mt_bench.jsonl
         tunesmith data leaks runs/my/build --against tests/ --fail-over 0.01
     """
-    from tunesmith.data.evalset import evaluation_sets, training_items
-    from tunesmith.data.leaks import Audit
-    from tunesmith.data.leaks import fail_over as check
+    from tunesmith.data.leaks.audit import Audit
+    from tunesmith.data.leaks.audit import fail_over as check
+    from tunesmith.data.leaks.sources import evaluation_sets, training_items
 
     audit = Audit(evaluation_sets(against), ngrams=ngrams or (8, 13), near=near)
     with screen.progress("looking at rows") as tell:

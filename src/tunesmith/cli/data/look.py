@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith import screen
-from tunesmith.errors import counted
+from tunesmith.core import screen
+from tunesmith.core.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunesmith.data.task import Task
-    from tunesmith.types import Conversation, SetAside
+    from tunesmith.core.types import Conversation, SetAside
+    from tunesmith.data.tasks.task import Task
 
 Tasks = Annotated[
     list[Path] | None, typer.Option("--tasks", "-t", help="Task files or folders of them. Default: the little world.")
@@ -45,9 +45,9 @@ def tasks(
     """
     from rich.table import Table
 
-    from tunesmith.data.examples import read
-    from tunesmith.data.preview import task_lines
-    from tunesmith.errors import UnknownName
+    from tunesmith.core.errors import UnknownName
+    from tunesmith.data.load.examples import read
+    from tunesmith.data.load.preview import task_lines
 
     found = load(places)
     clusters = {task.cluster for task in found}
@@ -74,9 +74,9 @@ def templates(task: TaskId, places: Tasks = None, format: Format = "instruction"
         tunesmith data templates capital.en --format name
     """
 
-    from tunesmith.data.examples import read
-    from tunesmith.data.preview import template_lines
-    from tunesmith.data.task import find_task
+    from tunesmith.data.load.examples import read
+    from tunesmith.data.load.preview import template_lines
+    from tunesmith.data.load.tasks import find_task
 
     found = find_task(load(places), task)
     console = screen.console()
@@ -111,10 +111,10 @@ def sample(
         tunesmith data sample capital.en -n 50 --html rows.html
     """
 
-    from tunesmith.data.examples import read
-    from tunesmith.data.preview import page, sample_rows
-    from tunesmith.data.task import find_task
-    from tunesmith.types import SetAside
+    from tunesmith.core.types import SetAside
+    from tunesmith.data.load.examples import read
+    from tunesmith.data.load.preview import page, sample_rows
+    from tunesmith.data.load.tasks import find_task
 
     found = find_task(load(places), task)
     rows = read([found])
@@ -141,7 +141,7 @@ def _print_aside(rows: Sequence[SetAside], console: Console, most: int = 10) -> 
 
 
 def _print(row: Conversation | SetAside, console: Console) -> None:
-    from tunesmith.types import SetAside
+    from tunesmith.core.types import SetAside
 
     if isinstance(row, SetAside):
         console.print(f"  set aside: {row.reason}", style="yellow", markup=False)

@@ -10,15 +10,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from tunesmith import screen
 from tunesmith.cli.eval.figures import table_of
-from tunesmith.errors import EvalError, counted, nearest
+from tunesmith.core import screen
+from tunesmith.core.errors import EvalError, counted, nearest
 
 if TYPE_CHECKING:
-    from tunesmith.evals.ask import Failure
-    from tunesmith.evals.standing import Line
-    from tunesmith.evals.stats import Interval
-    from tunesmith.evals.style import Style
+    from tunesmith.evals.asking.ask import Failure
+    from tunesmith.evals.compare.style import Style
+    from tunesmith.evals.compare.summary import Line
+    from tunesmith.evals.statistics.intervals import Interval
 
 
 def ask(
@@ -63,9 +63,9 @@ def ask(
     """
     from tunesmith.ask.cache import Cache
     from tunesmith.cli.respondents import check_apart, is_server, name_of, opened
-    from tunesmith.data.ledger import by_reason
+    from tunesmith.data.build.ledger import by_reason
+    from tunesmith.evals.asking.suite import Suite
     from tunesmith.evals.evaluation import Model, evaluate
-    from tunesmith.evals.suite import Suite
     from tunesmith.stages.build import load_tasks_of
 
     orders, prices = Suite.load(suite), _prices(price)
@@ -190,7 +190,7 @@ def _side(got: Interval | None, scale: int) -> str:
 
 
 def _styles(styles: Sequence[Style]) -> Table:
-    from tunesmith.evals.style import verdict
+    from tunesmith.evals.compare.style import verdict
 
     table = Table("model", "in form", "knows", "both", "form only", "known only", "neither", "", box=None)
     for one in styles:

@@ -9,14 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from tunesmith import screen
 from tunesmith.ask.safe import printable
-from tunesmith.errors import EvalError
+from tunesmith.core import screen
+from tunesmith.core.errors import EvalError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunesmith.evals.changes import Change
+    from tunesmith.evals.compare.changes import Change
     from tunesmith.evals.records import Record
 
 
@@ -36,7 +36,7 @@ def diff(
         tunesmith eval diff runs/old runs/new
         tunesmith eval diff runs/my#base runs/my          [dim]what tuning changed[/]
     """
-    from tunesmith.evals.changes import answers_of, changes
+    from tunesmith.evals.compare.changes import answers_of, changes
     from tunesmith.evals.records import strict
 
     found = [

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 if TYPE_CHECKING:
-    from tunesmith.evals.together import Figure
+    from tunesmith.evals.corpus.figures import Figure
 
 
 def figures(
@@ -31,8 +31,8 @@ def figures(
         tunesmith eval figures runs/asked -f pass@1 -f pass@10    [dim]a suite with samples: 10[/]
         tunesmith eval figures runs/my -f calibration -f f1
     """
+    from tunesmith.evals.corpus.figures import figures_of
     from tunesmith.evals.records import answers_in, strict
-    from tunesmith.evals.together import figures_of
 
     found = figures_of(answers_in(answers), figure)
     if json_:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from tunesmith import screen
-from tunesmith.errors import EvalError, nearest
+from tunesmith.core import screen
+from tunesmith.core.errors import EvalError, nearest
 
 if TYPE_CHECKING:
-    from tunesmith.data.leaks import Leak
+    from tunesmith.data.leaks.audit import Leak
     from tunesmith.evals.records import Record
 
 
@@ -40,14 +40,14 @@ def harness(
         raise EvalError("This needs lm-evaluation-harness: pip install 'tunesmith[harness]'") from None
     from tunesmith.cli.folders import open_folder
     from tunesmith.cli.respondents import name_and_place, name_of
-    from tunesmith.data.evalset import training_items
-    from tunesmith.evals.audited import leaks_into, marked, write_leaks
+    from tunesmith.core.types import Conversation, Message
+    from tunesmith.data.leaks.sources import training_items
     from tunesmith.evals.harness.model import HarnessModel
     from tunesmith.evals.harness.results import records_of
+    from tunesmith.evals.leaked import leaks_into, marked, write_leaks
     from tunesmith.evals.records import ANSWERS, write_records
     from tunesmith.evals.viewer import write_viewer
     from tunesmith.stages import hub
-    from tunesmith.types import Conversation, Message
 
     own = [str(folder) for folder in include or ()]
     tasks = TaskManager(include_path=own or None, include_defaults=not own)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 
 def judge(
@@ -29,9 +29,9 @@ def judge(
     """
     from tunesmith.ask.cache import Cache
     from tunesmith.cli.respondents import opened
-    from tunesmith.evals.changes import answers_of
-    from tunesmith.evals.judge import judge as judge_all
-    from tunesmith.evals.judge import matches_of
+    from tunesmith.evals.compare.changes import answers_of
+    from tunesmith.evals.judges.judge import judge as judge_all
+    from tunesmith.evals.judges.judge import matches_of
     from tunesmith.evals.records import strict
 
     sides = [answers_of(place) for place in answers]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 
 def page(
@@ -26,7 +26,7 @@ def page(
         tunesmith eval page runs/harness -o harness.html
     """
 
-    from tunesmith.evals.ask import Trace
+    from tunesmith.evals.asking.ask import Trace
     from tunesmith.evals.records import Record, answers_in
     from tunesmith.evals.viewer import write_viewer
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from tunesmith import screen
+from tunesmith.core import screen
 
 if TYPE_CHECKING:
-    from tunesmith.evals.annotations import Annotations, Reference
+    from tunesmith.evals.judges.annotations import Annotations, Reference
 
 ENOUGH = 10
 """Models from which the difficulty of instructions can be fitted."""
@@ -38,7 +38,7 @@ def winrate(
         tunesmith eval winrate annotations.json --reference df_gamed.csv
         tunesmith eval winrate results/*/annotations.json
     """
-    from tunesmith.evals.annotations import read_annotations, read_reference
+    from tunesmith.evals.judges.annotations import read_annotations, read_reference
     from tunesmith.evals.records import strict
 
     sides = [read_annotations(path) for path in annotations]
@@ -64,8 +64,8 @@ def winrate(
 
 def lines_of(sides: list[Annotations], reference: Reference | None) -> tuple[list[dict[str, Any]], str]:
     """A line for each model, and what the figures at equal lengths are based on."""
-    from tunesmith.evals.length_controlled import controlled, difficulties, gamed_from
-    from tunesmith.evals.stats import interval
+    from tunesmith.evals.judges.length_controlled import controlled, difficulties, gamed_from
+    from tunesmith.evals.statistics.intervals import interval
 
     gamed_names = {f"{side.baseline}_{how}" for side in sides for how in ("concise", "verbose")}
     theirs = [side.rows for side in sides if side.model in gamed_names]

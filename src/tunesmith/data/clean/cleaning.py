@@ -20,6 +20,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tunesmith.core.settings import MOST_ROWS, Settings
+from tunesmith.core.types import Comparison, Conversation
 from tunesmith.data.clean.step import Step, Switch
 from tunesmith.data.clean.steps.boilerplate import Boilerplate
 from tunesmith.data.clean.steps.echo import Echo
@@ -33,8 +35,6 @@ from tunesmith.data.clean.steps.safety import Safety
 from tunesmith.data.clean.steps.self_instruct import SelfInstruct
 from tunesmith.data.clean.steps.truncated import Truncated
 from tunesmith.data.clean.steps.unicode import Unicode
-from tunesmith.settings import MOST_ROWS, Settings
-from tunesmith.types import Comparison, Conversation
 
 Of = Literal["prompt", "answer", "both"]
 

@@ -32,7 +32,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.data.rolling import BASE, stretches, sums
+from tunesmith.data.text.rolling import BASE, stretches, sums
 
 SIZE = 5
 BANDS = 20

@@ -22,8 +22,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tunesmith.settings import Settings
-from tunesmith.types import Comparison, Conversation, Message
+from tunesmith.core.settings import Settings
+from tunesmith.core.types import Comparison, Conversation, Message
 
 
 class Switch(Settings):

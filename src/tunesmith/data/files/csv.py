@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from tunesmith.core.errors import DataError, counted
+from tunesmith.core.types import SetAside, Source
 from tunesmith.data.files.file import FILES, Kind, Piece, Row, aside, grouped
 from tunesmith.data.files.look import look
 from tunesmith.data.files.packing import BROKEN, kind
 from tunesmith.data.files.stream import LONGEST_LINE, open_bytes
-from tunesmith.errors import DataError, counted
-from tunesmith.types import SetAside, Source
 
 csv.field_size_limit(LONGEST_LINE)  # the default of 128 kB is less than a long document
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tunesmith.core.errors import DataError, nearest
+from tunesmith.core.registry import Registry
+from tunesmith.core.types import SetAside, Source
 from tunesmith.data.files.look import look
 from tunesmith.data.files.packing import kind
-from tunesmith.errors import DataError, nearest
-from tunesmith.registry import Registry
-from tunesmith.types import SetAside, Source
 
 PIECE_BYTES = 4 << 20
 PIECE_ROWS = 4096

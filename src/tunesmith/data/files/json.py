@@ -13,10 +13,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core.types import SetAside, Source
 from tunesmith.data.files.file import FILES, Kind, Piece, Row, aside, grouped
 from tunesmith.data.files.packing import BROKEN
 from tunesmith.data.files.stream import LONGEST_LINE, open_bytes
-from tunesmith.types import SetAside, Source
 
 _READ = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from tunesmith.core.errors import DataError
 from tunesmith.data.files.encoding import encoding_of
 from tunesmith.data.files.packing import BROKEN, COMPRESSED, kind, packing_of, unpacked
-from tunesmith.errors import DataError
 
 SAMPLE = 1 << 20
 _TOOLS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunesmith.core.types import SetAside, Source
 from tunesmith.data.files.file import FILES, PIECE_ROWS, Kind, Piece, Row, aside
-from tunesmith.types import SetAside, Source
 
 if TYPE_CHECKING:
     import pyarrow

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tunesmith.core.errors import DataError, nearest
+from tunesmith.core.types import SetAside, Source
 from tunesmith.data.files.file import FILES, PIECE_ROWS, Kind, Piece, Row, aside
 from tunesmith.data.files.parquet import of_table
-from tunesmith.errors import DataError, nearest
-from tunesmith.types import SetAside, Source
 
 HUB = "hub:"
 _OPTIONS = ("config", "split", "revision")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tunesmith.core.types import SetAside
 from tunesmith.data.files.file import FILES, Kind, Piece, Row, grouped, text_lines
 from tunesmith.data.files.stream import lines
-from tunesmith.types import SetAside
 
 
 def split(path: Path) -> Iterator[Piece]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.reader import Found, Sign, Unusable, row_reader
+from tunesmith.core.types import Conversation, Message
 from tunesmith.data.readers.pairs import is_about, system_of
 from tunesmith.data.readers.shape import ask, digest_of, first_of, list_of, maybe, need, shown
-from tunesmith.data.task import Task
-from tunesmith.types import Conversation, Message
+from tunesmith.data.tasks.reader import Found, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 _ANSWERS = ("output", "response", "answer", "completion")
 _BESIDE = frozenset(["instruction", "input", "context", "history"])

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.data.reader import Found, has, row_reader
+from tunesmith.core.types import Conversation
 from tunesmith.data.readers.shape import ask, digest_of, fetch, first_of, maybe, need
-from tunesmith.data.task import Task
-from tunesmith.types import Conversation
+from tunesmith.data.tasks.reader import Found, has, row_reader
+from tunesmith.data.tasks.task import Task
 
 
 @row_reader("dolly", sign=has("instruction", "category", any_of=("response", "output"), weight=4))

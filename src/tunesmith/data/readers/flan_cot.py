@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.data.reader import Found, Record, Sign, Unusable, row_reader
 from tunesmith.data.readers.shape import digest, shown
-from tunesmith.data.task import Task
+from tunesmith.data.tasks.reader import Found, Record, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 SIGN = Sign(
     lambda row: isinstance(row, str) and row.count("\t") == 2 and not row.lower().startswith("question\t"),

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.reader import Found, Record, Sign, Unusable, row_reader
 from tunesmith.data.readers.shape import digest, need
-from tunesmith.data.task import Task
+from tunesmith.data.tasks.reader import Found, Record, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 SIGN = Sign(
     lambda row: isinstance(row, Mapping) and isinstance(row.get("question"), str) and "####" in str(row.get("answer")),

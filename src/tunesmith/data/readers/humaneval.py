@@ -8,10 +8,10 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.data.reader import Found, Unusable, has, row_reader
+from tunesmith.core.types import Conversation
 from tunesmith.data.readers.shape import ask, digest, first_of, items, list_of, maybe, name_of, need
-from tunesmith.data.task import Task
-from tunesmith.types import Conversation
+from tunesmith.data.tasks.reader import Found, Unusable, has, row_reader
+from tunesmith.data.tasks.task import Task
 
 
 @row_reader("humaneval", sign=has("prompt", "test", "entry_point", weight=4))

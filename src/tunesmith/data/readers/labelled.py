@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from tunesmith.data.reader import Found, Key, Record, Unusable, has, row_reader
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import SetAside
 from tunesmith.data.readers.shape import digest, items, list_of, maybe, need
-from tunesmith.data.task import Task
-from tunesmith.errors import DataError
-from tunesmith.types import SetAside
+from tunesmith.data.tasks.reader import Found, Key, Record, Unusable, has, row_reader
+from tunesmith.data.tasks.task import Task
 
 SPLITS = ("train", "dev", "validation", "test")
 

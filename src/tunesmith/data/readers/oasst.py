@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.data.reader import Found, Key, Unusable, has, row_reader
+from tunesmith.core.errors import nearest
+from tunesmith.core.types import Comparison, Conversation, Message
 from tunesmith.data.readers.shape import ROLES, fetch, list_of, maybe, need, shown
-from tunesmith.data.task import Task
-from tunesmith.errors import nearest
-from tunesmith.types import Comparison, Conversation, Message
+from tunesmith.data.tasks.reader import Found, Key, Unusable, has, row_reader
+from tunesmith.data.tasks.task import Task
 
 TAKE = ("paths", "best", "ranked")
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.data import media
-from tunesmith.data.reader import Found, Sign, Unusable, row_reader
+from tunesmith.core.errors import nearest
+from tunesmith.core.types import Message
 from tunesmith.data.readers.shape import (
     ROLES,
     call_of,
@@ -26,9 +26,9 @@ from tunesmith.data.readers.shape import (
     text_or_none,
     tools,
 )
-from tunesmith.data.task import Task
-from tunesmith.errors import nearest
-from tunesmith.types import Message
+from tunesmith.data.tasks import media
+from tunesmith.data.tasks.reader import Found, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 _KEYS = ("messages", "conversation", "conversations")
 _MARKS = ("weight", "loss_weight", "learn", "train", "training")

@@ -19,13 +19,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tunesmith.data.reader import Found, Key, Sign, Unusable, row_reader
+from tunesmith.core.errors import nearest
+from tunesmith.core.types import Comparison, Message
 from tunesmith.data.readers.openai import message, messages_key
 from tunesmith.data.readers.shape import chat, conversation, digest_of, fetch, items, maybe, need, shown, tools
 from tunesmith.data.readers.sharegpt import system, turn
-from tunesmith.data.task import Task
-from tunesmith.errors import nearest
-from tunesmith.types import Comparison, Message
+from tunesmith.data.tasks.reader import Found, Key, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 TAKE = ("comparisons", "best")
 _LISTS = ("answers", "responses", "completions", "generations")

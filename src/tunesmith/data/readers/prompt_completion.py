@@ -6,7 +6,7 @@
 
 The token with which a tokenizer ends its texts (``<|endoftext|>``, ``</s>``) is no part of an answer, and goes.
 Where rows name the template they were made with (``template``, or ``task`` and ``task_name``), that tells data set
-and task: see ``tunesmith.data.p3``.
+and task: see ``tunesmith.data.readers.p3``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.p3 import origin
-from tunesmith.data.reader import Found, Sign, row_reader
+from tunesmith.core.types import Conversation
 from tunesmith.data.readers.openai import messages_of
+from tunesmith.data.readers.p3 import origin
 from tunesmith.data.readers.pairs import SURE, columns_of, pair_of, system_of
 from tunesmith.data.readers.shape import ask, conversation, digest_of, items, maybe, need, tools
-from tunesmith.data.task import Task
-from tunesmith.types import Conversation
+from tunesmith.data.tasks.reader import Found, Sign, row_reader
+from tunesmith.data.tasks.task import Task
 
 _ENDS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>")
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.data.reader import Found, Unusable, has, row_reader
+from tunesmith.core.types import Conversation, Message
 from tunesmith.data.readers.shape import digest, items, list_of, maybe, name_of
-from tunesmith.data.task import Task
-from tunesmith.types import Conversation, Message
+from tunesmith.data.tasks.reader import Found, Unusable, has, row_reader
+from tunesmith.data.tasks.task import Task
 
 
 @row_reader("questions", sign=has("turns", weight=2))

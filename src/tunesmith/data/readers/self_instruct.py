@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tunesmith.data.reader import Found, Unusable, has, row_reader
+from tunesmith.core.types import Conversation
 from tunesmith.data.readers.shape import ask, fetch, items, maybe, name_of, need
-from tunesmith.data.task import Task
-from tunesmith.types import Conversation
+from tunesmith.data.tasks.reader import Found, Unusable, has, row_reader
+from tunesmith.data.tasks.task import Task
 
 
 @row_reader("self_instruct", sign=has("instruction", "instances"))

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from tunesmith.data.reader import Unusable
-from tunesmith.types import Conversation, Message
+from tunesmith.core.types import Conversation, Message
+from tunesmith.data.tasks.reader import Unusable
 
 ROLES = {
     "user": "user",

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.reader import Found, Sign, Unusable, row_reader
+from tunesmith.core.errors import nearest
+from tunesmith.core.types import Message
 from tunesmith.data.readers.shape import ROLES, call_of, conversation, items, maybe, need, parsed, shown, tools
-from tunesmith.data.task import Task
-from tunesmith.errors import nearest
-from tunesmith.types import Message
+from tunesmith.data.tasks.reader import Found, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 
 def _fits(row: Any) -> bool:

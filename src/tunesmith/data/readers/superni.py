@@ -10,26 +10,23 @@ encodings of the paper, by what is shown before the input:
     definition_positive_explained   the definition, and two positive examples with their explanations
 
 An example that is the row itself is not shown, and those that would make the prompt longer than ``LONGEST`` are left
-out, the last first; ``positive`` fits a row only if one is left. ``official("default", tasks)`` is the official split.
+out, the last first; ``positive`` fits a row only if one is left.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from tunesmith.core.errors import DataError
+from tunesmith.core.types import SetAside, Source
 from tunesmith.data.files import Row, rows
-from tunesmith.data.reader import Found, Record, Unusable, has, row_reader
 from tunesmith.data.readers.shape import digest, fetch, items, list_of, name_of, need, shown
-from tunesmith.data.split import HeldOut
-from tunesmith.data.task import Task
-from tunesmith.data.template import Template, Turn
-from tunesmith.document import shipped
-from tunesmith.errors import DataError, UnknownName
-from tunesmith.types import SetAside, Source
+from tunesmith.data.tasks.reader import Found, Record, Unusable, has, row_reader
+from tunesmith.data.tasks.task import Task
+from tunesmith.data.tasks.template import Template, Turn
 
 LONGEST = 4096
 """Characters of a prompt, about the 1,024 tokens of the paper."""
@@ -106,58 +103,6 @@ def superni(row: Any, task: Task) -> Iterator[Found]:
         fields["explained"] = show_examples(positive, given, room, explained=True)
         fields["negative"] = show_examples(negative, given, room - len(fields["positive"]), "Bad example")
         yield Record(id, fields, group=f"{task.name}/{digest(given)}")
-
-
-class Official(NamedTuple):
-    """An official split, applied to the tasks that are there."""
-
-    tasks: tuple[Task, ...]
-    """Those that it trains on or tests with."""
-    held_out: HeldOut
-    left_out: tuple[SetAside, ...]
-    """The others, with the reason."""
-
-
-def official(split: str, tasks: Sequence[Task]) -> Official:
-    """The official split ``default`` or ``xlingual``. A category of which only test tasks are there is held out as a
-    cluster; the other test tasks are held out one by one."""
-    splits = _splits()
-    if split not in splits:
-        raise UnknownName("Split of Super-NaturalInstructions", split, splits)
-    places = {name: place for place, names in splits[split].items() for name in names}
-    found: dict[str, list[Task]] = {"train": [], "test": []}
-    left: list[SetAside] = []
-    for task in tasks:
-        match = re.match(r"task(\d+)_", task.id)
-        own = task.reader != "superni" or not match
-        place = "train" if own or not match else places.get(task.stem) or places.get(str(int(match.group(1))), "none")
-        if place in found:
-            found[place].append(task)
-        else:
-            why = "excludes it" if place == "excluded" else "does not name it"
-            left.append(SetAside(task.id, f"the official split {split!r} {why}", task.source))
-    trained = {task.cluster for task in found["train"]}
-    clusters = sorted({task.cluster for task in found["test"]} - trained)
-    held = tuple(task.id for task in found["test"] if task.cluster in trained)
-    return Official((*found["train"], *found["test"]), HeldOut(clusters=tuple(clusters), tasks=held), tuple(left))
-
-
-@lru_cache(maxsize=1)
-def _splits() -> Mapping[str, Mapping[str, frozenset[str]]]:
-    return {
-        split: {place: frozenset(_names(str(ranges))) for place, ranges in places.items()}
-        for split, places in shipped(Path(__file__).parent / "superni_splits.yaml").items()
-    }
-
-
-def _names(ranges: str) -> Iterator[str]:
-    """``1-3 7 task9_x`` is 1, 2, 3, 7, task9_x."""
-    for part in ranges.split():
-        first, _, last = part.partition("-")
-        if first.isdigit():
-            yield from map(str, range(int(first), int(last or first) + 1))
-        else:
-            yield part
 
 
 def _first(row: Any, key: str) -> str:

@@ -20,9 +20,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from tunesmith.data.reader import Found, Key, Record, Sign, Unusable, Value, column, row_reader
 from tunesmith.data.readers.shape import digest, shown
-from tunesmith.data.task import Task
+from tunesmith.data.tasks.reader import Found, Key, Record, Sign, Unusable, Value, column, row_reader
+from tunesmith.data.tasks.task import Task
 
 KEYS: dict[str, Key] = {
     "fields": Key("map", required=False),

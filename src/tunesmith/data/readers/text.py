@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.reader import Found, Record, Sign, Unusable, row_reader
 from tunesmith.data.readers.shape import digest, need
-from tunesmith.data.task import Task
+from tunesmith.data.tasks.reader import Found, Record, Sign, Unusable, row_reader
+from tunesmith.data.tasks.task import Task
 
 _BESIDE = frozenset(
     [

@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tunesmith.errors import EvalError
-from tunesmith.registry import Registry
+from tunesmith.core.errors import EvalError
+from tunesmith.core.registry import Registry
 
 Check = Callable[..., bool]
 CHECKS: Registry[Check] = Registry("Constraint")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.evals.records import LESS_IS_BETTER, Record, rate
-from tunesmith.evals.stats import standard_error
+from tunesmith.evals.statistics.intervals import standard_error
 
 NAMES = {"exact_match": "exact_match,none", "options": "acc,none", "options_norm": "acc_norm,none"}
 """Our metrics by their names; others keep theirs."""

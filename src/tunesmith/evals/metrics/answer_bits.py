@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer
-from tunesmith.types import Conversation
 
 NAME = "answer_bits"
 

@@ -7,9 +7,9 @@ fault.
 
 from __future__ import annotations
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.constraints import follows, loosened
 from tunesmith.evals.metrics.metric import METRICS, Answer
-from tunesmith.types import Conversation
 
 
 def kept(answer: Answer, row: Conversation, *, loosely: bool = False) -> list[bool]:

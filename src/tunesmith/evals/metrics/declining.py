@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith.document import shipped
+from tunesmith.core.document import shipped
 from tunesmith.evals.metrics.metric import tidy
 
 _REFUSES_WITHIN, _SCOLDS_WITHIN = 3, 1

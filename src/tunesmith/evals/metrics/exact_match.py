@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer, tidy
-from tunesmith.types import Conversation
 
 
 @METRICS.add("exact_match")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer, tidy
-from tunesmith.types import Conversation
 
 _SAID = re.compile(r"(?:\banswer(?:\s+is|:)|答案是|答案为|答案：|####)[ :：]*(?=\S)", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")

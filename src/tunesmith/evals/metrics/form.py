@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer, tidy
-from tunesmith.types import Conversation
 
 _MARK = re.compile(r"^(?:[-*•]|\d+[.)])(?= )")
 # A Chinese character counts as a word: there are no spaces to count by.

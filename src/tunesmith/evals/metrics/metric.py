@@ -15,8 +15,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tunesmith.registry import Registry
-from tunesmith.types import Conversation
+from tunesmith.core.registry import Registry
+from tunesmith.core.types import Conversation
 
 
 @dataclass(frozen=True, slots=True)

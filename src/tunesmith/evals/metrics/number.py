@@ -10,8 +10,8 @@ import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer
-from tunesmith.types import Conversation
 
 _NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-−]?\.\d+")
 _SAID = re.compile(r"####|\b(?:the|final) answer(?: is|:)|答案是|答案为|答案：|答案:", re.IGNORECASE)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer, tidy
-from tunesmith.types import Conversation
 
 
 def chosen(answer: Answer, row: Conversation, metric: str = "options") -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer
 from tunesmith.evals.sandbox import run_tests
-from tunesmith.types import Conversation
 
 
 @METRICS.add("passes")

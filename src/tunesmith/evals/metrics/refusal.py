@@ -9,9 +9,9 @@ docs/design/evaluation.md.
 
 from __future__ import annotations
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.declining import declines
 from tunesmith.evals.metrics.metric import METRICS, Answer, tidy
-from tunesmith.types import Conversation
 
 __all__ = ["answered", "declines", "refusal"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.novelty import plain, spread
 from tunesmith.data.clean.rouge import f_measure, longest, masks
 from tunesmith.evals.metrics.metric import METRICS, Answer
-from tunesmith.evals.porter import stem
-from tunesmith.types import Conversation
+from tunesmith.evals.metrics.stemmer import stem
 
 
 def tokens(text: str, language: str) -> list[str]:

@@ -9,9 +9,9 @@ import re
 import string
 from collections import Counter
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.novelty import spread
 from tunesmith.evals.metrics.metric import METRICS, Answer
-from tunesmith.types import Conversation
 
 _MARKS = re.compile(rf"[{re.escape(string.punctuation)}]")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tunesmith.core.types import Conversation
 from tunesmith.evals.metrics.metric import METRICS, Answer
 from tunesmith.evals.metrics.squad import unmarked
-from tunesmith.types import Conversation
 
 
 def _plainly(text: str) -> str:

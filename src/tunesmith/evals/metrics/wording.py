@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.novelty import spread
 from tunesmith.data.clean.steps.language import identify
 from tunesmith.evals.metrics.metric import METRICS, Answer
-from tunesmith.types import Conversation
 
 SPAN = 4
 """Words of a stretch that should not come twice."""

@@ -11,15 +11,16 @@ The page draws its conclusions from the figures alone: it says "apart" only wher
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
+from tunesmith.core.whole import write_whole
 from tunesmith.evals.records import Comparison, compare, scores, strict
-from tunesmith.evals.report import answers, making
+from tunesmith.evals.report import answers
+from tunesmith.evals.report import training as making
 from tunesmith.evals.report.data import HeldOutView, LossCurve, MixtureRow, ReportData
 from tunesmith.evals.report.headline import headline
 from tunesmith.pages import templates
@@ -38,9 +39,9 @@ def write_report(out_dir: Path | str, data: ReportData) -> Path:
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     comparisons = compare(data.records, data.base, data.tuned)
-    _write(out / "report.json", strict(report_json(data, comparisons), indent=1) + "\n")
+    write_whole(out / "report.json", strict(report_json(data, comparisons), indent=1) + "\n")
     page = out / "report.html"
-    _write(page, report_html(data, comparisons))
+    write_whole(page, report_html(data, comparisons))
     return page
 
 
@@ -90,10 +91,3 @@ def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
         "answers": data.answers,
     }
     return templates("tunesmith.evals").get_template("report.html").render(view)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

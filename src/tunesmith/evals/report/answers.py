@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from tunesmith.evals.audited import split
+from tunesmith.core.types import LEVELS, Score
+from tunesmith.evals.corpus.figures import Figure
+from tunesmith.evals.leaked import split
 from tunesmith.evals.records import LESS_IS_BETTER, LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
 from tunesmith.evals.report.data import ReportData
 from tunesmith.evals.report.headline import figure, p_value, points, span
-from tunesmith.evals.stats import Interval
-from tunesmith.evals.together import Figure
+from tunesmith.evals.statistics.intervals import Interval
 from tunesmith.pages import plot
 from tunesmith.pages.plot import Bar, Mark, percent
-from tunesmith.types import LEVELS, Score
 
 FORMAT_NAMES = {
     "none": ("No instruction", "the bare input"),

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.evals.mask import Drawn
+from tunesmith.evals.corpus.figures import Figure
 from tunesmith.evals.records import Record
-from tunesmith.evals.together import Figure
+from tunesmith.evals.report.mask import Drawn
 
 if TYPE_CHECKING:
-    from tunesmith.data.split import SplitProof
+    from tunesmith.data.build.proof import SplitProof
 
 
 @dataclass(frozen=True, slots=True)

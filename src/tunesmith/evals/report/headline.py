@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tunesmith.evals.records import LESS_IS_BETTER, Comparison, Record
 from tunesmith.evals.report.data import ReportData
-from tunesmith.evals.stats import Interval
+from tunesmith.evals.statistics.intervals import Interval
 from tunesmith.pages.plot import percent
 
 NAMED = 3

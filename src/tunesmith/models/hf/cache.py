@@ -26,7 +26,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from tunesmith.errors import EvalError
+from tunesmith.core.errors import EvalError
 from tunesmith.models.hf.changed import Changed
 
 _ARGUMENTS = ("cache", "past_key_values", "cache_params")

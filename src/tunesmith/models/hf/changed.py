@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import transformers
 
-from tunesmith.errors import TunesmithError
+from tunesmith.core.errors import TunesmithError
 
 
 class Changed(TunesmithError):

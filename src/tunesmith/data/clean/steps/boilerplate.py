@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tunesmith.core.document import shipped
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step
-from tunesmith.document import shipped
-from tunesmith.types import Conversation
 
 
 class Boilerplate(Step):

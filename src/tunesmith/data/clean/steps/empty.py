@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step
-from tunesmith.types import Conversation
 
 
 class Empty(Step):

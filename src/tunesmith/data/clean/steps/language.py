@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, answer, question
-from tunesmith.types import Conversation
 
 LETTERS = 200
 """Enough to be right 998 times in 1,000 on English prompts of the T0 mixture."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from tunesmith.core.settings import MOST_WORDS
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, answer, count_words
-from tunesmith.settings import MOST_WORDS
-from tunesmith.types import Conversation
 
 
 class Length(Step):

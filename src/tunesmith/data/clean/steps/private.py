@@ -14,8 +14,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, each_text, tagged
-from tunesmith.types import Conversation
 
 _KEYS = (
     r"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|sk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}"

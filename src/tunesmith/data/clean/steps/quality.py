@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from pydantic import Field, field_validator
 
+from tunesmith.core.registry import Registry
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, answer, count_words, question, tagged
-from tunesmith.registry import Registry
-from tunesmith.types import Conversation
 
 Scorer = Callable[[Conversation], float]
 SCORERS: Registry[Scorer] = Registry("Quality scorer")

@@ -15,9 +15,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunesmith.core.document import shipped
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, tagged, texts
-from tunesmith.document import shipped
-from tunesmith.types import Conversation
 
 Kind = Literal["profanity", "hate", "sexual", "violence", "self_harm", "weapons", "crime"]
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 import string
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, answer, count_words, question
-from tunesmith.types import Conversation
 
 _CANNOT = re.compile(
     r"\b(?:image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to)\b", re.IGNORECASE

@@ -11,9 +11,9 @@ import re
 
 from pydantic import Field
 
+from tunesmith.core.settings import MOST_WORDS
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, answer, count_words
-from tunesmith.settings import MOST_WORDS
-from tunesmith.types import Conversation
 
 _GOES_ON = re.compile(
     r"(?:[,;，；、(（\[{]|\b(?:the|a|an|and|or|of|to|with|in|for|because|that|which))\Z", re.IGNORECASE

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tunesmith.core.types import Conversation
 from tunesmith.data.clean.step import Step, each_text
-from tunesmith.types import Conversation
 
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xa0\xad\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\ufeff\ud800-\udfff]")
 _ASCII_ODD = bytes(n for n in range(128) if _ODD.match(chr(n)))

@@ -1,0 +1,241 @@
+"""Which row goes where, decided from the cards of all rows at once.
+
+    fates = decide(cards, wish, templates, seed=1, per_level=600)
+    fates.of[i]            a number for row i: a place, or why it has none
+    fates.reason(i)        that in words
+    fates.drawn["seen"]    the rows that are asked at a level, in the order of the draw
+
+Nothing here knows a row's text, who made it, or how many workers there were.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.core.errors import DataError, near
+from tunesmith.core.types import LEVELS, Level
+from tunesmith.data.build.fingerprints import Cards, members
+from tunesmith.data.build.held_out import PLACES, HeldOut
+from tunesmith.data.build.ledger import Step
+from tunesmith.data.build.split import Split
+from tunesmith.data.build.winnow import Lost
+from tunesmith.data.text.hashing import first, order
+
+TRAIN = PLACES.index("train")
+NEITHER = PLACES.index("neither")
+HELD: tuple[Level, ...] = LEVELS[1:]
+LEAK = "asks word for word what is held out"
+
+
+@dataclass(frozen=True)
+class Fates:
+    """Where every row goes."""
+
+    of: NDArray[np.uint16]
+    """A place, by its number in ``PLACES``; or, counted on from there, one of the ``reasons``."""
+    reasons: tuple[str, ...]
+    """Why rows are not used."""
+    drawn: Mapping[Level, NDArray[np.int64]]
+    """The rows that are asked, by level, in the order in which they were drawn."""
+    split: Split
+    steps: tuple[Step, ...]
+    """The books of what was decided."""
+    because: NDArray[np.int64]
+    """For a row that is not used because of another one: which. Else -1."""
+    notes: Mapping[int, str]
+    """What else there is to say of a row that is not used."""
+
+    def reason(self, row: int) -> str:
+        """Why a row is not used, or nothing."""
+        fate = int(self.of[row])
+        return self.reasons[fate - len(PLACES)] if fate >= len(PLACES) else ""
+
+    def unused(self) -> NDArray[np.bool_]:
+        """The rows that have a reason."""
+        found: NDArray[np.bool_] = self.of >= len(PLACES)
+        return found
+
+
+class _Book:
+    """Fates in the making."""
+
+    def __init__(self, places: NDArray[np.uint8]) -> None:
+        self.of = places.astype(np.uint16)
+        self.reasons: list[str] = []
+        self.because = np.full(len(places), -1, np.int64)
+        self.notes: dict[int, str] = {}
+
+    def put(self, rows: NDArray[Any], reason: str, because: NDArray[np.int64] | None = None) -> int:
+        """Rows that go for this reason; how many."""
+        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        if len(at):
+            if reason not in self.reasons:
+                self.reasons.append(reason)
+            self.of[at] = len(PLACES) + self.reasons.index(reason)
+            if because is not None:
+                self.because[at] = because
+        return len(at)
+
+
+def decide(
+    cards: Cards,
+    wish: HeldOut,
+    templates: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+    per_level: int | None = None,
+    clusters: int | None = None,
+    templates_per_task: int | None = None,
+    templates_named: Sequence[str] | None = None,
+    templates_asked: Sequence[str] | None = None,
+    wordings: int | None = None,
+    broken: Mapping[str, int] | None = None,
+    winnow: Callable[[Callable[[], NDArray[np.bool_]], NDArray[np.bool_]], Iterable[Lost]] = lambda train, held: (),
+) -> Fates:
+    """Decide. ``broken`` are the rows that could not be put into words, which the books count too. ``winnow`` is
+    given the training rows and the questions, and says which of the former go."""
+    split = Split.make(wish, cards, templates)
+    rows = cards.rows
+    book = _Book(split.places)
+    fates = book.of
+    dirty = {reason: book.put(rows["reason"] == n, reason) for n, reason in enumerate(cards.names["reason"]) if reason}
+    at = np.flatnonzero(fates < len(PLACES))
+    _, firsts = np.unique(rows["id"][at], return_index=True)
+    again = book.put(np.delete(at, firsts), "is an earlier row again")
+
+    talks = ~rows["judged"]
+    held = np.isin(fates, [PLACES.index(level) for level in HELD])
+    asked, where = np.unique(rows["prompt"][held], return_index=True)
+    which = np.flatnonzero(held)[where]
+    suspects = np.flatnonzero((fates == TRAIN) & np.isin(rows["prompt"], asked))
+    leaks = book.put(suspects, LEAK, which[np.searchsorted(asked, rows["prompt"][suspects])])
+    _check_left(cards, split, fates)
+    words: dict[str, int] = {place: int((fates == n).sum()) for n, place in enumerate(PLACES)}
+    aside = {
+        **(broken or {}),
+        **dirty,
+        "is an earlier row again": again,
+        LEAK: leaks,
+        "new wording of a held-out instance: no level": words.pop("neither", 0),
+    }
+    all_rows = len(rows) + sum((broken or {}).values())
+    trained = words["train"]
+
+    cut: dict[str, int] = {}
+    for lost in winnow(lambda: fates == TRAIN, held):
+        cut[lost.reason] = book.put(lost.rows, lost.reason, lost.because)
+        book.notes.update(lost.notes)
+    if clusters is not None:
+        here = {cards.names["cluster"][i] for i in np.unique(rows["cluster"][fates == TRAIN])}
+        keep = members(rows["cluster"], first(here, clusters, seed), cards.names["cluster"])
+        reason = f"not in the {clusters} clusters trained on"
+        cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
+    if templates_named is not None:
+        keep = _named(cards, templates_named)
+        reason = "not in the templates that are named for training"
+        cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
+    if templates_per_task is not None:
+        names: set[str] = set()
+        left = rows[fates == TRAIN]
+        for task in np.unique(left["task"]):
+            mine = np.unique(left["template"][left["task"] == task])
+            names |= first({cards.names["template"][i] for i in mine}, templates_per_task, seed)
+        keep = members(rows["template"], names, cards.names["template"])
+        reason = f"not in the {templates_per_task} templates trained on per task"
+        cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
+
+    if wordings is not None:
+        left = np.flatnonzero((fates == TRAIN) & rows["rendered"])
+        by_example = left[np.lexsort((rows["order"][left], rows["example"][left]))]
+        example = rows["example"][by_example]
+        starts = np.flatnonzero(np.r_[True, example[1:] != example[:-1]][: len(example)])
+        turn = np.arange(len(example)) - np.repeat(starts, np.diff(np.r_[starts, len(example)]))
+        reason = f"not among the {wordings} wordings of its example"
+        cut[reason] = book.put(by_example[turn >= wordings], reason)
+
+    places: dict[Level, int] = {"seen": TRAIN, **{level: PLACES.index(level) for level in HELD}}
+    asking = talks if templates_asked is None else talks & _named(cards, templates_asked)
+    drawn = {level: _draw(cards, np.flatnonzero((fates == n) & asking), per_level, seed) for level, n in places.items()}
+    held_rows = sum(words[level] for level in HELD)
+    asked_rows: dict[str, int] = {level: len(drawn[level]) for level in HELD}
+    judged_held = int((held & ~talks).sum())
+    other_words = int((held & talks & ~asking).sum())
+    steps = (
+        Step("rows in words", all_rows, {"train": trained, **{level: words[level] for level in HELD}}, _some(aside)),
+        Step("training rows", trained, {"train": int((fates == TRAIN).sum())}, _some(cut)),
+        Step(
+            "held-out rows",
+            held_rows,
+            asked_rows,
+            _some(
+                {
+                    "a comparison, which is not asked": judged_held,
+                    "in none of the templates that are named for asking": other_words,
+                    f"not among the {per_level} drawn for a level": held_rows
+                    - judged_held
+                    - other_words
+                    - sum(asked_rows.values()),
+                }
+            ),
+        ),
+    )
+    return Fates(fates, tuple(book.reasons), drawn, split, steps, book.because, book.notes)
+
+
+def _named(cards: Cards, wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """The rows in templates of these names, of whatever task."""
+    short = {name: name.rpartition("/")[2] for name in cards.names["template"]}
+    if unknown := [name for name in wanted if name not in short.values()]:
+        raise DataError(f"No task has a template {unknown[0]!r}{near(unknown[0], set(short.values()))}")
+    return members(cards.rows["template"], {n for n in short if short[n] in wanted}, cards.names["template"])
+
+
+def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint16]) -> None:
+    """A task that should be trained on and has lost every row is a mistake that no ledger line should hide."""
+    rows = cards.rows
+    wanted = ~members(rows["task"], split.tasks, cards.names["task"])
+    wanted &= ~members(rows["cluster"], split.clusters, cards.names["cluster"])
+    lost = np.setdiff1d(rows["task"][wanted], rows["task"][fates == TRAIN])
+    if len(lost):
+        names = sorted(cards.names["task"][i] for i in lost)
+        raise DataError(
+            f"No training row is left of {', '.join(names)}: each could not be rendered, was cleaned away, or asks "
+            "word for word what is held out. Look at the rows with: tunesmith data sample " + names[0]
+        )
+
+
+def _draw(cards: Cards, among: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
+    """So many rows, one from each task in turn, in an order of their own that the seed gives.
+
+    Each metric makes a figure of its own, so one with few tasks (refusals) is drawn on up to a sixth of ``count``."""
+    if count is None or count >= len(among):
+        return among
+    rows = cards.rows[among]
+    by_order = np.lexsort((rows["order"], rows["task"]))
+    task = rows["task"][by_order]
+    starts = np.flatnonzero(np.r_[True, task[1:] != task[:-1]])
+    turn = np.arange(len(task)) - np.repeat(starts, np.diff(np.r_[starts, len(task)]))
+    of_task = np.array([order(seed, name) for name in cards.names["task"]], np.uint64)
+    turns = by_order[np.lexsort((of_task[task], turn))]
+    drawn, left = turns[:count], turns[count:]
+    had = Counter(rows["metric"][drawn].tolist())
+    more = []
+    for i in left.tolist():
+        metric = int(rows["metric"][i])
+        if had[metric] < count // 6:
+            had[metric] += 1
+            more.append(i)
+        elif all(had[m] >= count // 6 for m in range(len(cards.names["metric"]))):
+            break
+    chosen: NDArray[np.int64] = among[np.r_[drawn, np.array(more, np.int64)]]
+    return chosen
+
+
+def _some(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in counts.items() if count}

@@ -1,0 +1,18 @@
+"""What an engine is: it has units of work done, and gives what they gave in the order of the units.
+
+    @ENGINES.add("local")
+    def local(orders: Orders, units: Iterable[Unit], folder: Path, workers: int) -> Iterator[Done]: ...
+
+It must hold no more than a few units at a time: they come from a stream that may be longer than memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from tunesmith.core.registry import Registry
+from tunesmith.data.build.worker import Done, Orders, Unit
+
+Engine = Callable[[Orders, Iterable[Unit], Path, int], Iterator[Done]]
+ENGINES: Registry[Engine] = Registry("Engine")

@@ -1,6 +1,0 @@
-"""Who does the work of a build: ``local`` on the cores of this machine, ``ray`` on many. The result is the same."""
-
-from tunesmith.data.engines import local, ray
-from tunesmith.data.engines.engine import ENGINES, Engine
-
-__all__ = ["ENGINES", "Engine", "local", "ray"]
