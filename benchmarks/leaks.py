@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.types import Source
-from tunesmith.data.leaks.audit import Audit, Item
+from tunesmith.data.leaks.audit import Audit
+from tunesmith.data.leaks.item import Item
 from tunesmith.data.text.words import words
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

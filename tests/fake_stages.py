@@ -25,6 +25,7 @@ class Make(Stage):
     style: Style = Style()
     source: Path | None = None
 
+    gives: ClassVar[tuple[str, ...]] = ("text", "words")
     rooms: ClassVar[tuple[str, ...]] = ("core/errors.py",)
 
     def files(self) -> list[Path]:
@@ -39,12 +40,12 @@ class Make(Stage):
 class Join(Stage):
     """Joins the texts of others; the text FAIL stops it half way."""
 
-    left: Annotated[str, From(("make", "join"))]
-    more: Annotated[tuple[str, ...], From(("make",))] = ()
-    model: Annotated[str, From(("make",), folder=True)] = ""
+    left: Annotated[str, From("text")]
+    more: Annotated[tuple[str, ...], From("words")] = ()
+    model: Annotated[str, From("words", folder=True)] = ""
     steps: int = 1
 
-    gives_model: ClassVar[bool] = True
+    gives: ClassVar[tuple[str, ...]] = ("text", "model")
 
     def run(self, job: Job) -> Mapping[str, Any]:
         half = job.out / "half"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tunesmith.core.types import Conversation, Message
-from tunesmith.data.leaks.audit import Item
+from tunesmith.data.leaks.item import Item
 from tunesmith.evals.compare.summary import standing
 from tunesmith.evals.leaked import leaks_into, marked, split, write_leaks
 from tunesmith.evals.records import Record

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.leaks.audit import Leak
+from tunesmith.data.leaks.report import Leak
 from tunesmith.evals.asking.ask import Trace
 from tunesmith.evals.records import Record
 from tunesmith.evals.viewer import write_viewer

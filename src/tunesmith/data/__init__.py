@@ -13,7 +13,8 @@ from tunesmith.data.build.ledger import Ledger, Step
 from tunesmith.data.build.proof import ProofRow, SplitProof, check_split, prompt_digest
 from tunesmith.data.build.split import Split
 from tunesmith.data.clean import Cleaning
-from tunesmith.data.leaks.audit import Audit, item_of, without_leaks
+from tunesmith.data.leaks.audit import Audit, without_leaks
+from tunesmith.data.leaks.item import item_of
 from tunesmith.data.load.detect import Detected, detect, task_of
 from tunesmith.data.load.examples import Read, draw_options, read
 from tunesmith.data.load.lint import Finding, lint

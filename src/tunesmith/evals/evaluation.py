@@ -26,7 +26,7 @@ from typing import Any
 
 from tunesmith.ask.respondent import Respondent
 from tunesmith.core.types import SetAside
-from tunesmith.data.leaks.audit import Leak
+from tunesmith.data.leaks.report import Leak
 from tunesmith.data.leaks.sources import training_items
 from tunesmith.evals.asking.ask import Failure, Trace, ask_passages
 from tunesmith.evals.asking.open_ended import ask_all

@@ -16,7 +16,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tunesmith.core.types import Conversation
-from tunesmith.data.leaks.audit import Audit, Item, Leak, item_of, kinds_of
+from tunesmith.data.leaks.audit import Audit
+from tunesmith.data.leaks.item import Item, item_of
+from tunesmith.data.leaks.report import Leak, kinds_of
 from tunesmith.evals.records import Record, question_id
 
 NGRAM = 13

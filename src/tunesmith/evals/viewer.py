@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.leaks.audit import Leak
+from tunesmith.data.leaks.report import Leak
 from tunesmith.evals.asking.ask import Trace
 from tunesmith.evals.compare import style
 from tunesmith.evals.compare.style import Style

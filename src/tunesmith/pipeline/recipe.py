@@ -94,7 +94,7 @@ def _parsed(document: Document, overrides: Mapping[str, Any] | None) -> Recipe:
         if found is not None:
             stages[id] = found
     result = value.get("result") or ""
-    trained = [id for id, stage in stages.items() if stage.gives_model]
+    trained = [id for id, stage in stages.items() if "model" in stage.gives]
     if result and isinstance(result, str) and result not in trained and not problems:
         problems.append(Problem(("result",), f"{result!r} is not a training stage" + near(result, trained)))
     if problems:
@@ -169,7 +169,7 @@ def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
 
 
 def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Problem]:
-    """Each reference must name an earlier stage of a kind that fits. It works on the unchecked settings,
+    """Each reference must name an earlier stage that gives what is wanted. It works on the unchecked settings,
     so that a wrong reference is told together with the other problems of its stage."""
     settings = raw[id]
     earlier = {name: _kind(raw[name]) for name in list(raw)[: list(raw).index(id)]}
@@ -180,8 +180,8 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
             found = earlier[name]
             if found is None:
                 continue  # that stage has a problem of its own
-            if found not in wanted.kinds:
-                kinds = " or ".join(wanted.kinds)
+            if wanted.what not in KINDS[found].gives:
+                kinds = " or ".join(_giving(wanted.what))
                 problems.append(Problem(place, f"stage {name!r} is of kind {found!r}, wanted one of kind {kinds}"))
         elif wanted.folder and hub.is_folder(name):
             continue
@@ -191,11 +191,16 @@ def _references(id: str, kind: type[Stage], raw: Mapping[str, Any]) -> list[Prob
         elif name in raw:
             problems.append(Problem(place, f"stage {name!r} does not come before this one; put it further up"))
         else:
-            fitting = [other for other, found in earlier.items() if found in wanted.kinds]
+            fitting = [other for other, found in earlier.items() if found and wanted.what in KINDS[found].gives]
             also = ", a folder with a model or hub:owner/model" if wanted.folder else ""
-            what = f"there is no stage {name!r}, wanted the id of a {' or '.join(wanted.kinds)} stage{also}"
+            what = f"there is no stage {name!r}, wanted the id of a {' or '.join(_giving(wanted.what))} stage{also}"
             problems.append(Problem(place, what + near(name, fitting)))
     return problems
+
+
+def _giving(what: str) -> list[str]:
+    """The kinds of stages that give something."""
+    return [kind for kind in KINDS if what in KINDS[kind].gives]
 
 
 def _kind(settings: Any) -> str | None:

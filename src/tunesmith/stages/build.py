@@ -108,6 +108,7 @@ class Build(Stage):
         default=1, ge=1, le=MOST_WORKERS, description="How many processes share the work; the result is the same."
     )
 
+    gives: ClassVar[tuple[str, ...]] = ("data",)
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "data", "littleworld", "core/document.py")
     unkeyed: ClassVar[tuple[str, ...]] = ("engine", "workers")
 

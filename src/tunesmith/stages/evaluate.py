@@ -41,12 +41,12 @@ NEW: tuple[Level, ...] = ("task", "cluster")
 class Evaluate(Stage):
     """Ask models what was held out."""
 
-    data: Annotated[str, From(("build",))] = Field(description="The build stage whose held-out questions are asked.")
-    base: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(
+    data: Annotated[str, From("data")] = Field(description="The build stage whose held-out questions are asked.")
+    base: Annotated[str, From("model", folder=True)] = Field(
         default="", description="The model before tuning; left out, the tuned one is asked alone."
     )
-    tuned: Annotated[str, From(("sft",), folder=True)] = Field(description="The model after tuning.")
-    ablation: Annotated[dict[str, str], From(("sft",), folder=True)] = Field(
+    tuned: Annotated[str, From("chat model", folder=True)] = Field(description="The model after tuning.")
+    ablation: Annotated[dict[str, str], From("chat model", folder=True)] = Field(
         default_factory=dict,
         description="Format -> a model tuned on that format; it is asked by instruction about new tasks and clusters.",
     )
@@ -62,7 +62,7 @@ class Evaluate(Stage):
         le=MOST_TOKENS,
         description="Tokens of the longest answer. Default: what nearly all given answers need.",
     )
-    judge: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(
+    judge: Annotated[str, From("model", folder=True)] = Field(
         default="",
         description="A model that says which long answers are better, the base's or the tuned one's.",
     )
@@ -70,6 +70,7 @@ class Evaluate(Stage):
         default_factory=list, description="Suites to ask besides; how new their questions are is told by the build."
     )
 
+    gives: ClassVar[tuple[str, ...]] = ("scores",)
     rooms: ClassVar[tuple[str, ...]] = (
         "stages/rows.py",
         "ask",
@@ -115,7 +116,7 @@ class Evaluate(Stage):
             yield Problem(("max_new_tokens",), wrong)
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data.leaks.audit import item_of
+        from tunesmith.data.leaks.item import item_of
         from tunesmith.evals.asking.levels import Trained
         from tunesmith.evals.asking.suite import Suite
         from tunesmith.evals.leaked import leaks_into, marked, write_leaks

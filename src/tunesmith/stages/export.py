@@ -33,11 +33,10 @@ QUESTIONS = ("What is 2 + 2?", "Say it twice:\n\n  hello <|im_end|> </s>", "æ³•å
 class Export(Stage):
     """Write a model for use elsewhere."""
 
-    model: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(description="The model.")
+    model: Annotated[str, From("model", folder=True)] = Field(description="The model.")
     precision: Precision = Field(default="stored", description="In which its weights are written.")
 
     rooms: ClassVar[tuple[str, ...]] = ("models", "chat")
-    gives_model: ClassVar[bool] = False
 
     def run(self, job: Job) -> Mapping[str, Any]:
         notes = export(training.model_folder(job.inputs[self.model]), job.out / "model", self.precision)

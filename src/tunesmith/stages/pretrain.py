@@ -36,8 +36,8 @@ CONTROLS = 8
 class Pretrain(Stage):
     """Train a base model."""
 
-    data: Annotated[str, From(("build",))] = Field(description="The build stage whose text is learned.")
-    tokenizer: Annotated[str, From(("tokenizer",), folder=True)] = Field(
+    data: Annotated[str, From("data")] = Field(description="The build stage whose text is learned.")
+    tokenizer: Annotated[str, From("tokenizer", folder=True)] = Field(
         description="A tokenizer stage, or a folder with a tokenizer."
     )
     model: dict[str, Any] = Field(
@@ -54,7 +54,7 @@ class Pretrain(Stage):
         return model
 
     rooms: ClassVar[tuple[str, ...]] = ("stages/rows.py", "stages/training.py", "chat", "plan", "models", "train")
-    gives_model: ClassVar[bool] = True
+    gives: ClassVar[tuple[str, ...]] = ("model",)
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
         from tunesmith.models.fresh import size_of

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Report(Stage):
     """Write the report."""
 
-    data: Annotated[str, From(("build",))] = Field(description="The build stage.")
-    scores: Annotated[str, From(("eval",))] = Field(description="The eval stage.")
+    data: Annotated[str, From("data")] = Field(description="The build stage.")
+    scores: Annotated[str, From("scores")] = Field(description="The eval stage.")
     title: str = Field(default="How far does it generalise?", description="The headline of the page.")
     figures: list[str] = Field(
         default_factory=list,

@@ -99,10 +99,10 @@ class TuneSettings(TrainSettings):
 class Sft(Stage):
     """Tune a model to follow instructions."""
 
-    model: Annotated[str, From(("pretrain", "sft"), folder=True)] = Field(
+    model: Annotated[str, From("model", folder=True)] = Field(
         description="The model to start from: a training stage, a Hugging Face folder, or hub:owner/model."
     )
-    data: Annotated[str, From(("build",))] = Field(description="The build stage whose conversations are learned.")
+    data: Annotated[str, From("data")] = Field(description="The build stage whose conversations are learned.")
     format: Literal["instruction", "name", "none"] = Field(
         default="instruction",
         description="How tasks are put: as instructions, by the data set's name, or as bare input (the FLAN ablation).",
@@ -129,7 +129,7 @@ class Sft(Stage):
         "models",
         "train",
     )
-    gives_model: ClassVar[bool] = True
+    gives: ClassVar[tuple[str, ...]] = ("model", "chat model")
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
         folder = job.inputs.get(self.model)

@@ -4,8 +4,9 @@ A new kind of stage is a new file beside this one:
 
     @KINDS.add("export")
     class Export(Stage):
-        model: Annotated[str, From("sft")] = Field(description="The stage whose model is exported.")
+        model: Annotated[str, From("model", folder=True)] = Field(description="The stage whose model is exported.")
 
+        gives = ("folder",)  # what later stages may ask for
         rooms = ("models",)  # whose code its result depends on
 
         def run(self, job: Job) -> Mapping[str, Any]:
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class From:
-    """Marks a setting that names an earlier stage (or several), and of which kinds it may be."""
+    """Marks a setting that names an earlier stage (or several), and what that stage must give."""
 
-    kinds: tuple[str, ...]
+    what: str
+    """One of the things that stages say they give: data, tokenizer, model, chat model, scores."""
     folder: bool = False
     """A folder that is not a stage will do as well: a model of Hugging Face, say."""
 
@@ -88,8 +90,8 @@ class Stage(Settings):
     """Folders and files of the package whose code the result depends on; they are part of the stage's key."""
     unkeyed: ClassVar[tuple[str, ...]] = ()
     """Settings that do not change the result."""
-    gives_model: ClassVar[bool] = False
-    """Whether the output folder is a model that can be opened."""
+    gives: ClassVar[tuple[str, ...]] = ()
+    """What later stages may ask of this one: see ``From``. What gives a model has it in its output folder."""
 
     def files(self) -> list[Path]:
         """Files of the user that the result depends on; their digests are part of the stage's key."""

@@ -21,12 +21,13 @@ PAD = "<|pad|>"
 class TokenizerStage(Stage):
     """Learn a vocabulary."""
 
-    data: Annotated[str, From(("build",))] = Field(description="The build stage whose text is learned from.")
+    data: Annotated[str, From("data")] = Field(description="The build stage whose text is learned from.")
     vocab_size: int = Field(
         default=4096, ge=300, le=10_000_000, description="Tokens in the vocabulary, control tokens not counted."
     )
     chat: Literal["chatml", "zephyr", "tulu"] = Field(default="chatml", description="The chat format.")
 
+    gives: ClassVar[tuple[str, ...]] = ("tokenizer",)
     rooms: ClassVar[tuple[str, ...]] = ("chat/tokenizer.py", "chat/format.py", "chat/templates", "stages/rows.py")
 
     def run(self, job: Job) -> Mapping[str, Any]:

@@ -14,17 +14,10 @@ import pytest
 
 from tunesmith.core.errors import DataError, UnknownName
 from tunesmith.core.types import Comparison, Conversation, Message, SetAside, Source
-from tunesmith.data.leaks.audit import (
-    CROWD,
-    Audit,
-    Item,
-    Leak,
-    Report,
-    _word_hash,
-    fail_over,
-    item_of,
-    without_leaks,
-)
+from tunesmith.data.leaks.audit import Audit, fail_over, without_leaks
+from tunesmith.data.leaks.index import _word_hash
+from tunesmith.data.leaks.item import Item, item_of
+from tunesmith.data.leaks.report import CROWD, Leak, Report
 from tunesmith.data.text.words import words
 
 CLIPS = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."

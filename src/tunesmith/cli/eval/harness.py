@@ -13,7 +13,7 @@ from tunesmith.core import screen
 from tunesmith.core.errors import EvalError, nearest
 
 if TYPE_CHECKING:
-    from tunesmith.data.leaks.audit import Leak
+    from tunesmith.data.leaks.report import Leak
     from tunesmith.evals.records import Record
 
 

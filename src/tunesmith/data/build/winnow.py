@@ -23,7 +23,8 @@ from tunesmith.data.build.fingerprints import Cards
 from tunesmith.data.build.progress import Progress, counted, silent
 from tunesmith.data.clean.cleaning import Cleaning, Of
 from tunesmith.data.clean.near import Printed, duplicates
-from tunesmith.data.leaks.audit import Audit, Report
+from tunesmith.data.leaks.audit import Audit
+from tunesmith.data.leaks.report import Report
 
 Mask = NDArray[np.bool_]
 Rows = Callable[[Mask], Iterator[tuple[int, Conversation | Comparison]]]

@@ -10,7 +10,7 @@ from tunesmith.core.errors import DataError
 from tunesmith.core.types import SetAside
 from tunesmith.data import store
 from tunesmith.data.files import files_in
-from tunesmith.data.leaks.audit import Item, item_of
+from tunesmith.data.leaks.item import Item, item_of
 from tunesmith.data.load.detect import detect, task_of
 from tunesmith.data.load.examples import placed
 from tunesmith.data.tasks.reader import READERS, Record
