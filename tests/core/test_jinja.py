@@ -14,7 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from tunesmith.chat.render import ChatTemplate
 from tunesmith.core.errors import ChatError
-from tunesmith.core.jinja import Limited, limited
+from tunesmith.core.jinja import Limited
+from tunesmith.core.jinja_budget import limited
 from tunesmith.data.tasks.template import Unbounded, compiled, rendered
 
 LOOPS = {

@@ -22,7 +22,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from tunesmith.chat.trace import Safe, Traced, concat, escaped, join, kept, plain, shown, strings, taint, trace_in
-from tunesmith.core.jinja import Limited, LimitedGenerator, counted, joining, within
+from tunesmith.core.jinja import Limited, LimitedGenerator, counted, within
+from tunesmith.core.jinja_costs import joining
 
 _OF_STR = frozenset(name for name in dir(str) if not name.startswith("_")) - {"format", "format_map", "encode"}
 

@@ -27,13 +27,13 @@ from transformers import PreTrainedTokenizerBase
 
 from tunesmith.chat.check import as_parts, check
 from tunesmith.chat.layout import Filler, Layout, Region, controls_in, make_layout
+from tunesmith.chat.messages import Tools, as_dicts, check_roles, joined_many, learned_turns, probe, set_aside, shape_of
 from tunesmith.chat.render import ChatTemplate
 from tunesmith.chat.tokenizer import Ids, TextTokenizer
 from tunesmith.chat.trace import Trace, Traced, ordered, plain
 from tunesmith.core.errors import ChatError, TemplateRefused, UnknownName
-from tunesmith.core.types import Conversation, Encoded, EncodedMany, Learn, Message, SetAside, Source
+from tunesmith.core.types import Conversation, Encoded, EncodedMany, Learn, SetAside
 
-Tools = Sequence[Mapping[str, Any]]
 OverLong = Literal["set_aside", "cut"]
 
 
@@ -51,8 +51,6 @@ NAMED = {
     "tulu": Named(("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")),
     "pair": Named(()),
 }
-
-ROLES = ("system", "developer", "user", "assistant", "tool")
 _CHUNK = 4096
 _THINKING: tuple[dict[str, bool], ...] = (
     {"enable_thinking": False},
@@ -145,7 +143,7 @@ class ChatFormat:
         self, messages: Conversation | Sequence[Any], learn: Learn = "last", tools: Tools = ()
     ) -> list[Encoded]:
         """As ``encode``, in as many rows as it takes for each learned turn to be what the model would see."""
-        dicts, tools = _dicts(messages, tools)
+        dicts, tools = as_dicts(messages, tools)
         filler = Filler(self.words)
         for layout in self._layouts_for(dicts, learn, tools):
             filler.add(layout, dicts)
@@ -154,7 +152,7 @@ class ChatFormat:
 
     def prompt(self, messages: Conversation | Sequence[Any], tools: Tools = ()) -> Ids:
         """The ids after which the model is to answer."""
-        dicts, tools = _dicts(messages, tools)
+        dicts, tools = as_dicts(messages, tools)
         self._check(dicts)
         if dicts[-1]["role"] == "assistant":
             raise ChatError(
@@ -168,7 +166,7 @@ class ChatFormat:
         """Many prompts as flat arrays; nothing in them is learned."""
         filler = Filler(self.words)
         for messages in conversations:
-            dicts, own = _dicts(messages, tools)
+            dicts, own = as_dicts(messages, tools)
             self._check(dicts)
             filler.add(self._prompt_layout(dicts, own), dicts)
         filled = filler.finish()
@@ -233,10 +231,10 @@ class ChatFormat:
         for i, conversation in enumerate(conversations):
             counts["conversations"] += 1
             try:
-                dicts, tools = _dicts(conversation, ())
+                dicts, tools = as_dicts(conversation, ())
                 layouts = self._layouts_for(dicts, learn, tools)
             except ChatError as error:
-                aside.append(_aside(i, conversation, str(error)))
+                aside.append(set_aside(i, conversation, str(error)))
                 continue
             if max_length is not None:
                 waiting.append((i, conversation))
@@ -246,7 +244,7 @@ class ChatFormat:
             if len(rows) >= _CHUNK:
                 flush()
         flush()
-        return _joined(parts, tuple(aside), counts)
+        return joined_many(parts, tuple(aside), counts)
 
     def _fit(
         self,
@@ -269,7 +267,7 @@ class ChatFormat:
             counts["cut" if shorter else "over_long"] += 1
             if not shorter:
                 why = f"{length} tokens, more than the {max_length} asked for"
-                aside.append(_aside(i, conversations[i], why + (", even cut" if over_long == "cut" else "")))
+                aside.append(set_aside(i, conversations[i], why + (", even cut" if over_long == "cut" else "")))
         lengths = [len(r.ids) for _, r in rows]
         return EncodedMany(
             np.concatenate([r.ids for _, r in rows] or [part.ids[:0]]),
@@ -280,7 +278,7 @@ class ChatFormat:
 
     def _cut(self, conversation: Any, learn: Learn, max_length: int) -> list[Encoded]:
         """The conversation without its oldest exchanges, as few of them as it takes; the system message stays."""
-        messages, tools = _dicts(conversation, ())
+        messages, tools = as_dicts(conversation, ())
         head = messages[:1] if messages[0]["role"] in ("system", "developer") else []
         users = [i for i, m in enumerate(messages) if m["role"] == "user"]
         for start in users[1:]:
@@ -319,7 +317,7 @@ class ChatFormat:
                 flush(n)
                 rows = []
         flush(n)
-        return _joined(parts, (), {"documents": n})
+        return joined_many(parts, (), {"documents": n})
 
     # -- what this format is ----------------------------------------------------------------------
 
@@ -347,7 +345,7 @@ class ChatFormat:
     # -- inside -----------------------------------------------------------------------------------
 
     def _check(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        _check_roles(messages)
+        check_roles(messages)
         if self.parts_only:
             for i, message in enumerate(messages):
                 if isinstance(message.get("content"), str):
@@ -358,7 +356,7 @@ class ChatFormat:
 
     def _layouts_for(self, messages: list[dict[str, Any]], learn: Learn, tools: Tools) -> tuple[Layout, ...]:
         """The rows of one conversation: a layout from before that fits, or a new one."""
-        key = _shape(messages, learn) if not tools else None
+        key = shape_of(messages, learn) if not tools else None
         known = self._layouts.setdefault(key, []) if key is not None else []
         for layouts in known:
             if layouts[0].fits(messages):
@@ -372,7 +370,7 @@ class ChatFormat:
         return layouts
 
     def _prompt_layout(self, messages: list[dict[str, Any]], tools: Tools) -> Layout:
-        key = _shape(messages, "prompt") if not tools else None
+        key = shape_of(messages, "prompt") if not tools else None
         known = self._layouts.setdefault(key, []) if key is not None else []
         for layouts in known:
             if layouts[0].fits(messages):
@@ -389,7 +387,7 @@ class ChatFormat:
 
         The trace holds every question that was asked on the way, in whichever rendering.
         """
-        learned = _learned_turns(messages, learn)
+        learned = learned_turns(messages, learn)
         tools = list(tools)
         if not learned:
             raise ChatError(f"No message is to be learned (learn={learn!r}): mark one, or use prompt().")
@@ -507,7 +505,7 @@ class ChatFormat:
         """Ask the template what ends an assistant turn, by showing it one with and without a follow-up."""
         self._next_message_stops = False
         self.parts_only = False
-        base, more = _probe("QUESTION", "ANSWER"), _probe("AGAIN", "ANSWER")
+        base, more = probe("QUESTION", "ANSWER"), probe("AGAIN", "ANSWER")
         try:
             self.parts_only = "ANSWER" not in plain(self.template.render(base))
         except ChatError:
@@ -550,10 +548,6 @@ class ChatFormat:
         return {k: v for k, v in self.template.variables.items() if k not in special}
 
 
-def _probe(question: str, answer: str) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-
-
 def _same_until(a: Traced, b: Traced, end: int) -> bool:
     """Whether two renderings are the same up to ``end``: the same text, from the same suppliers."""
     if plain(a)[:end] != plain(b)[:end] or min(str.__len__(a), str.__len__(b)) < end:
@@ -568,101 +562,3 @@ def _same_until(a: Traced, b: Traced, end: int) -> bool:
 def _common(a: str, b: str) -> str:
     n = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return a[:n]
-
-
-def _dicts(conversation: Conversation | Sequence[Any], tools: Tools) -> tuple[list[dict[str, Any]], Tools]:
-    """Messages as the dictionaries that templates expect."""
-    if isinstance(conversation, Conversation):
-        return [m.as_dict() for m in conversation.messages], conversation.tools or tools
-    if isinstance(conversation, list) and conversation and type(conversation[0]) is dict:
-        return conversation, tools
-    if isinstance(conversation, Mapping):
-        whole: Mapping[str, Any] = conversation
-        return _dicts(whole["messages"], whole.get("tools") or tools)
-    return [m.as_dict() if isinstance(m, Message) else dict(m) for m in conversation], tools
-
-
-def _shape(messages: list[dict[str, Any]], learn: str) -> Any:
-    """What two conversations must share for one's layout to serve the other; None: too rich for that."""
-    shape: list[Any] = [learn]
-    for message in messages:
-        if len(message) == 2 and "content" in message:
-            content = message["content"]
-            if type(content) is not str:
-                return None
-            shape.append(message.get("role"))
-            shape.append(content != "")
-            continue
-        for key, value in message.items():
-            if type(value) is str:
-                shape += [key, value if key == "role" else value != ""]
-            elif value is None or value is True or value is False:
-                shape += [key, value]
-            else:
-                return None
-    return tuple(shape)
-
-
-def _check_roles(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Roles in an order that a conversation can have; the first message out of place is named."""
-    if not messages:
-        raise ChatError("The conversation has no messages.")
-    before = "start"
-    for i, message in enumerate(messages):
-        if not isinstance(message, Mapping) or "role" not in message:
-            raise ChatError(f"Message {i} has no role. Expected {{'role': 'user', 'content': '...'}}.")
-        role = message["role"]
-        if role not in ROLES:
-            raise ChatError(str(UnknownName(f"Message {i}: role", str(role), ROLES)))
-        if message.get("content") is None and not message.get("tool_calls"):
-            raise ChatError(f"Message {i} ({role}) has no content.")
-        if not isinstance(message.get("content") or "", (str, list)):
-            raise ChatError(f"Message {i} ({role}): content is {type(message['content']).__name__}, expected text.")
-        allowed = _AFTER[before]
-        if role not in allowed:
-            raise ChatError(
-                f"Message {i} is {role!r} after {before!r}; expected {' or '.join(allowed)}. "
-                + ("A system message can only come first." if role in ("system", "developer") else "")
-            )
-        before = "system" if role == "developer" else role
-
-
-_AFTER: dict[str, tuple[str, ...]] = {
-    "start": ("system", "developer", "user"),
-    "system": ("user",),
-    "user": ("assistant",),
-    "assistant": ("user", "tool"),
-    "tool": ("assistant", "tool", "user"),
-}
-
-
-def _learned_turns(messages: Sequence[Mapping[str, Any]], learn: Learn) -> list[int]:
-    turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
-    if learn == "last":
-        return turns[-1:]
-    if learn == "all":
-        return turns
-    if learn == "marked":
-        wrong = [i for i, m in enumerate(messages) if m.get("learn") and m["role"] != "assistant"]
-        if wrong:
-            raise ChatError(f"Message {wrong[0]} is marked to be learned but is {messages[wrong[0]]['role']!r}.")
-        return [i for i in turns if messages[i].get("learn")]
-    raise ChatError(str(UnknownName("Learn policy", learn, ("last", "all", "marked"))))
-
-
-def _aside(i: int, conversation: Any, reason: str) -> SetAside:
-    if isinstance(conversation, Conversation):
-        return SetAside(conversation.id or str(i), reason, conversation.source)
-    return SetAside(str(i), reason, Source(""))
-
-
-def _joined(parts: Sequence[EncodedMany], aside: tuple[SetAside, ...], counts: Mapping[str, int]) -> EncodedMany:
-    lengths = np.concatenate([p.lengths for p in parts])
-    return EncodedMany(
-        np.concatenate([p.ids for p in parts]),
-        np.concatenate([p.learn for p in parts]),
-        np.r_[0, np.cumsum(lengths)].astype(np.int64),
-        np.concatenate([p.rows for p in parts]),
-        aside,
-        counts,
-    )

@@ -15,7 +15,8 @@ import jinja2
 from tunesmith.chat.environment import TracingEnvironment
 from tunesmith.chat.trace import Path, Trace, Traced, concat, plain
 from tunesmith.core.errors import ChatError, TemplateRefused
-from tunesmith.core.jinja import LimitReached, limited, why, within
+from tunesmith.core.jinja import why, within
+from tunesmith.core.jinja_budget import LimitReached, limited
 
 _ENVIRONMENT = TracingEnvironment()
 

@@ -16,159 +16,31 @@ from __future__ import annotations
 
 import functools
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
-from time import thread_time
-from types import BuiltinMethodType, MethodType
 from typing import Any
 
-from jinja2 import Template, TemplateSyntaxError, Undefined, nodes, pass_eval_context
+from jinja2 import Template, TemplateSyntaxError, nodes, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
-from jinja2.exceptions import TemplateRuntimeError
 from jinja2.filters import do_join
 from jinja2.runtime import Macro
 from jinja2.sandbox import SandboxedEnvironment, SandboxedFormatter
-from jinja2.utils import Namespace, generate_lorem_ipsum
+from jinja2.utils import generate_lorem_ipsum
 from markupsafe import EscapeFormatter, Markup
 
-STEPS = 1_000_000
-"""Blocks, calls and filters of one rendering. A conversation of a thousand messages takes some 50,000."""
-MOST = 8_000_000
-"""The size of one value: its characters, and ``ELEMENT`` for each text or element."""
-WORK = 128_000_000
-"""The sizes of all values that one rendering makes."""
-ELEMENT = 32
-PER_INPUT = 16
-"""What one value may be larger for each character that the template is given; all values together 8 times that."""
-SECONDS = 5.0
-"""Time of the thread that one rendering may take. Most that is too long is counted out within a second."""
-DIGITS = 4300
-"""Digits of a whole number: Python writes no longer ones."""
-RANGE = 100_000
-SOURCE = 500_000
-"""Characters of a template."""
-_BITS = int(DIGITS * 3.33)
-
-
-class LimitReached(TemplateRuntimeError):
-    """A template asks for too much; the message says of what."""
-
-
-class _Budget:
-    """What is left of one rendering."""
-
-    steps = 0
-    printed = 0
-    """Characters of lists and dictionaries that were printed."""
-    most = MOST
-    work = WORK
-    began = -1.0
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps & 15 == 0:
-            self.look()
-
-    def look(self) -> None:
-        if self.steps > STEPS:
-            raise LimitReached(f"more than {STEPS:,} steps")
-        now = thread_time()
-        if self.began < 0:
-            self.began = now
-        if now - self.began > SECONDS:
-            raise LimitReached(f"more than {SECONDS:.0f} seconds")
-
-    def take(self, size: int) -> None:
-        """A value of this size is made."""
-        self.work -= size
-        if size > self.most or self.work < 0:
-            self._extend()
-            if size > self.most:
-                raise LimitReached(f"a value of more than {self.most:,} characters")
-            if self.work < 0:
-                raise LimitReached("too many long values")
-
-    def _extend(self) -> None:
-        """Who is given much may make much. What is given is measured when that first matters."""
-        if self.values is not None:
-            given = size_of(self.values, 1 << 62)
-            self.most += PER_INPUT * given
-            self.work += 8 * PER_INPUT * given
-            self.values = None
-
-
-class _Now(threading.local):
-    budget: _Budget | None = None
-
-
-_NOW = _Now()
-
-
-def _budget() -> _Budget:
-    budget = _NOW.budget
-    if budget is None:  # while compiling, where Jinja takes any error for "not a constant"
-        raise LimitReached("to be rendered outside of limited()")
-    return budget
-
-
-class limited:
-    """A budget for one rendering, of these values."""
-
-    __slots__ = ("before", "values")
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-
-    def __enter__(self) -> None:
-        self.before = _NOW.budget
-        _NOW.budget = _Budget(self.values)
-
-    def __exit__(self, *error: object) -> None:
-        _NOW.budget = self.before
-
-
-def size_of(value: Any, most: int) -> int:
-    """Characters and elements in a value, however deep; no more is counted once it is over ``most``."""
-    if isinstance(value, str):
-        return str.__len__(value)
-    if not isinstance(value, _HOLDERS):
-        return len(value) if isinstance(value, bytes) else ELEMENT
-    size, waiting = 0, [value]
-    while waiting and size <= most:
-        here = waiting.pop()
-        if isinstance(here, Namespace):
-            here = here._Namespace__attrs
-        size += ELEMENT * len(here)
-        items: Iterable[Any] = here
-        if isinstance(here, dict):
-            size += sum(str.__len__(key) for key in here if isinstance(key, str))
-            items = here.values()
-        for item in items:
-            if isinstance(item, str):
-                size += str.__len__(item)
-            elif isinstance(item, _HOLDERS):
-                waiting.append(item)
-    return size
-
-
-_HOLDERS = (list, tuple, dict, set, frozenset, Namespace)
-_BOUND = (MethodType, BuiltinMethodType)
-_SIZED = (str, bytes, *_HOLDERS)
-
-
-def _depth(value: Any) -> int:
-    """How deep lists and dictionaries lie in each other."""
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        inner = [v for here in level for v in (here.values() if isinstance(here, Mapping) else here)]
-        level = [v for v in inner if isinstance(v, (list, tuple, Mapping))]
-    return depth
+from tunesmith.core.jinja_budget import (
+    BOUND,
+    ELEMENT,
+    NOW,
+    RANGE,
+    SIZED,
+    SOURCE,
+    LimitReached,
+    budget_now,
+    size_of,
+    type_len,
+)
+from tunesmith.core.jinja_costs import COMPARING, FILTERS, METHODS, OPERATORS, PASSING, ask_cost, joining, number
 
 
 class LimitedGenerator(CodeGenerator):
@@ -253,7 +125,7 @@ class Limited(SandboxedEnvironment):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.globals["range"] = _range
+        self.globals["range"] = bounded_range
         self.globals["lipsum"] = _lipsum
         self.limit_filters()
         self.filters["join"] = _join
@@ -263,7 +135,7 @@ class Limited(SandboxedEnvironment):
         filters: dict[str, Any] = self.filters
         tests: dict[str, Any] = self.tests
         self.filters = {name: counted(name, f) for name, f in filters.items()}
-        self.tests = {name: _counted_test(f) if name in _COMPARING else f for name, f in tests.items()}
+        self.tests = {name: _counted_test(f) if name in COMPARING else f for name, f in tests.items()}
 
     def from_string(self, source: Any, *args: Any, **kwargs: Any) -> Template:
         with compiling(source):
@@ -273,14 +145,14 @@ class Limited(SandboxedEnvironment):
 
     def step(self) -> None:
         """One turn of a loop, or one macro, more."""
-        budget = _NOW.budget or _budget()
+        budget = NOW.budget or budget_now()
         budget.steps = steps = budget.steps + 1
         if not steps & 15:
             budget.look()
 
     def made(self, value: Any) -> Any:
         """A value that the template has just made."""
-        budget = _budget()
+        budget = budget_now()
         budget.take(size_of(value, budget.most))
         return value
 
@@ -288,7 +160,7 @@ class Limited(SandboxedEnvironment):
         """``value[start:stop:step]``."""
         found = value[part]
         if isinstance(found, (str, list, tuple)):
-            _budget().take(type_len(found))
+            budget_now().take(type_len(found))
         return found
 
     def shown(self, value: Any) -> str:
@@ -296,7 +168,7 @@ class Limited(SandboxedEnvironment):
         if type(value) is str or (isinstance(value, str) and not isinstance(value, Markup)):
             return value  # counted when it was made
         text = str(value)
-        budget = _budget()
+        budget = budget_now()
         budget.printed += str.__len__(text)
         budget.take(str.__len__(text))
         if budget.printed > budget.most:
@@ -316,23 +188,23 @@ class Limited(SandboxedEnvironment):
         return "".join(within(parts))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        budget = _budget()
-        _OPERATORS[operator](budget, left, right)
+        budget = budget_now()
+        OPERATORS[operator](budget, left, right)
         result = super().call_binop(context, operator, left, right)
-        if isinstance(result, _SIZED):
+        if isinstance(result, SIZED):
             budget.take(size_of(result, budget.most))
         return result
 
     def added(self, left: Any, right: Any) -> Any:
         """``a + b``, which is no more than both together."""
         result = left + right
-        if isinstance(result, _SIZED):
-            budget = _budget()
+        if isinstance(result, SIZED):
+            budget = budget_now()
             budget.take(str.__len__(result) if isinstance(result, str) else size_of(result, budget.most))
         return result
 
     def wrap_str_format(self, value: Any) -> Any:
-        if type(value) not in _BOUND or super().wrap_str_format(value) is None:
+        if type(value) not in BOUND or super().wrap_str_format(value) is None:
             return None
         text = value.__self__
         formatter: Any = _Escaping(self, escape=text.escape) if isinstance(text, Markup) else _Formatter(self)
@@ -347,17 +219,17 @@ class Limited(SandboxedEnvironment):
         return formatted
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        budget = _budget()
+        budget = budget_now()
         budget.step()
         if len(args) > 1000:
             budget.take(ELEMENT * len(args))
-        grows = _METHODS.get(getattr(__obj, "__name__", ""))
+        grows = METHODS.get(getattr(__obj, "__name__", ""))
         if grows is not None and (owner := getattr(__obj, "__self__", None)) is not None:
             # The compiler hands the variables of loops and blocks along, the template does not.
             given = {name: value for name, value in kwargs.items() if name not in ("_loop_vars", "_block_vars")}
-            args = _asked(grows, budget, owner, args, given) or args
+            args = ask_cost(grows, budget, owner, args, given) or args
         result = super().call(__context, __obj, *args, **kwargs)
-        if isinstance(result, _SIZED) and not isinstance(__obj, Macro):
+        if isinstance(result, SIZED) and not isinstance(__obj, Macro):
             budget.take(size_of(result, budget.most))
         return result
 
@@ -381,7 +253,7 @@ def within(parts: Iterable[str]) -> list[str]:
     """The parts of a text, which together are not too long."""
     found = list(parts)
     length = sum(map(str.__len__, found))
-    budget = _budget()
+    budget = budget_now()
     if length > budget.most:
         budget.take(length)
     return found
@@ -396,153 +268,13 @@ def why(error: Exception) -> str:
     return "more memory than there is" if isinstance(error, MemoryError) else ""
 
 
-def type_len(value: Any) -> int:
-    """The size of a text or list, without what lies in the elements."""
-    return str.__len__(value) if isinstance(value, str) else ELEMENT * len(value)
-
-
-def _asked(
-    grows: Callable[..., Any], budget: _Budget, value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, ...] | None:
-    """Ask for the size of what is to be made. Arguments of a wrong kind are left for the operation to refuse."""
-    try:
-        made: tuple[Any, ...] | None = grows(budget, value, *args, **kwargs)
-    except (TypeError, ValueError, AttributeError):
-        return None
-    return made
-
-
-# Operators, methods and filters that may make more than they are given: what they would make, before they do.
-
-
-def _number(value: Any) -> int:
-    return abs(int(value)) if isinstance(value, (int, float)) and abs(value) < 1e18 else 0 if value is None else 1 << 62
-
-
-def _times(budget: _Budget, left: Any, right: Any) -> None:
-    if isinstance(left, int) and isinstance(right, int):
-        if left.bit_length() + right.bit_length() > _BITS:
-            raise LimitReached(f"a number of more than {DIGITS:,} digits")
-        return
-    for held, count in ((left, right), (right, left)):
-        if isinstance(held, (str, bytes, list, tuple)) and isinstance(count, int):
-            own = 0 if type(held) is str else ELEMENT  # a traced text has something to remember for each copy
-            budget.take(max(count, 0) * (size_of(held, budget.most) + own))
-
-
-def _power(budget: _Budget, left: Any, right: Any) -> None:
-    if isinstance(left, int) and isinstance(right, int) and left.bit_length() * _number(right) > _BITS:
-        raise LimitReached(f"a number of more than {DIGITS:,} digits")
-
-
-_PERCENT = re.compile(r"%(?:\((.*?)\))?[#0\- +]*(\*|\d*)(?:\.(\*|\d*))?")
-
-
-def _percent(budget: _Budget, text: Any, values: Any) -> None:
-    if not isinstance(text, (str, bytes)):
-        return
-    said = str(text, "latin-1") if isinstance(text, bytes) else str(text)
-    found = _PERCENT.findall(said)
-    size = len(said) + sum(_number(int(w[:20])) for _, *pair in found for w in pair if w.isdigit())
-    if any("*" in pair for _, *pair in found):
-        size += sum(_number(v) for v in (values if isinstance(values, tuple) else (values,)) if isinstance(v, int))
-    given = 4 * size_of(values, budget.most)  # a text may be written as Python writes it
-    budget.take(size + given * (sum(1 for name, *_ in found if name) or 1))
-
-
-_OPERATORS: dict[str, Callable[[_Budget, Any, Any], None]] = {
-    "*": _times,
-    "**": _power,
-    "%": _percent,
-}
-
-
-def _wide(budget: _Budget, text: Any, width: Any = 0, *more: Any, **settings: Any) -> None:
-    budget.take(_number(settings.get("width", width)))
-
-
-def _tabs(budget: _Budget, text: Any, tabsize: Any = 8) -> None:
-    budget.take(text.count("\t" if isinstance(text, str) else b"\t") * _number(tabsize))
-
-
-def _replace(budget: _Budget, text: Any, old: Any = "", new: Any = "", count: Any = None) -> None:
-    text, old, new = (v if isinstance(v, (str, bytes)) else str(v) for v in (text, old, new))
-    if type(text) is bytes or not isinstance(old, str):
-        budget.take(len(text) * max(len(new), 1))
-    else:
-        times = str.count(text, old)
-        wanted = _number(count) if isinstance(count, int) and count >= 0 else times
-        budget.take(str.__len__(text) + min(times, wanted) * str.__len__(new))
-
-
-def joining(sep: Any, items: Iterable[Any]) -> list[Any]:
-    """The items, which together are not too long to be joined."""
-    return list(_joining(_budget(), sep, items)[0])
-
-
-def _gathered(budget: _Budget, items: Any) -> list[Any]:
-    """``list``, that stops when it gets too long."""
-    if isinstance(items, str):
-        budget.take(ELEMENT * str.__len__(items))
-    source, found = iter(items), list[Any]()
-    while some := list(islice(source, 4096)):
-        found += some
-        if ELEMENT * len(found) > budget.most:
-            budget.take(ELEMENT * len(found))
-    return found
-
-
-def _listed(budget: _Budget, items: Any, *more: Any, **settings: Any) -> tuple[list[Any]] | None:
-    return None if isinstance(items, (list, tuple, dict, Undefined)) else (_gathered(budget, items),)
-
-
-def _each(budget: _Budget, items: Any, *more: Any, **settings: Any) -> None:
-    if isinstance(items, str):  # of which every character is an element
-        budget.take(ELEMENT * str.__len__(items))
-
-
-def _joining(budget: _Budget, sep: Any, items: Any = ()) -> tuple[list[Any]]:
-    found = _gathered(budget, items)
-    sizes = [str.__len__(item) if isinstance(item, str) else size_of(item, budget.most) for item in found]
-    budget.take(sum(sizes) + len(found) * (str.__len__(sep) if isinstance(sep, str) else len(sep)))
-    return (found,)
-
-
-def _translated(budget: _Budget, text: Any, table: Any = (), *more: Any) -> None:
-    values = [v for v in table.values() if isinstance(v, str)] if isinstance(table, Mapping) else []
-    budget.take(len(text) * max(map(len, values), default=1))
-
-
-def _given(budget: _Budget, owner: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-    args = tuple(_gathered(budget, value) if isinstance(value, Iterator) else value for value in args)
-    budget.take(size_of((*args, kwargs), budget.most))
-    return args
-
-
-def _coded(budget: _Budget, text: Any, encoding: Any = "utf-8", *more: Any, **settings: Any) -> None:
-    """Some codecs look at each character as often as there are characters."""
-    if "code" in (name := str(settings.get("encoding", encoding)).lower()) or name == "idna":
-        budget.take(len(text) ** 2)
-
-
-_METHODS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("center", "ljust", "rjust", "zfill", "to_bytes"), _wide),
-    **dict.fromkeys(("append", "extend", "insert", "update", "setdefault", "add"), _given),
-    **dict.fromkeys(("encode", "decode"), _coded),
-    "expandtabs": _tabs,
-    "replace": _replace,
-    "join": _joining,
-    "translate": _translated,
-}
-
-
 class _Widths(SandboxedFormatter):
     """A formatter that asks before it fills a field."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
-        budget = _budget()
+        budget = budget_now()
         budget.step()
-        budget.take(sum(_number(int(digits[:20])) for digits in re.findall(r"\d+", format_spec)))
+        budget.take(sum(number(int(digits[:20])) for digits in re.findall(r"\d+", format_spec)))
         text = super().format_field(value, format_spec)
         budget.take(str.__len__(text))
         return text
@@ -556,85 +288,23 @@ class _Escaping(_Widths, EscapeFormatter):
     pass
 
 
-def _indent(budget: _Budget, text: Any, width: Any = 4, *more: Any, **settings: Any) -> None:
-    width = settings.get("width", width)
-    lines = str(text).count("\n") + 1
-    budget.take(lines * (len(width) if isinstance(width, str) else _number(width)))
-
-
-def _slow(budget: _Budget, text: Any, *more: Any, **settings: Any) -> None:
-    """Python looks at each character, and the result may have a separator after each."""
-    longest = max((len(v) for v in (*more, *settings.values()) if isinstance(v, str)), default=1)
-    budget.take(20 * size_of(text, budget.most) * max(longest, 1))
-
-
-def _round(budget: _Budget, value: Any, precision: Any = 0, *more: Any, **settings: Any) -> None:
-    if _number(settings.get("precision", precision)) > 300:
-        raise LimitReached("rounding to more than 300 digits")
-
-
-def _filled(budget: _Budget, value: Any, count: Any = 0, *more: Any, **settings: Any) -> tuple[list[Any]] | None:
-    count = settings.get("slices", settings.get("linecount", count))
-    budget.take(ELEMENT * _number(count))
-    return _listed(budget, value)
-
-
-def _tojson(budget: _Budget, value: Any, *more: Any, **settings: Any) -> None:
-    size = size_of(value, budget.most)
-    budget.take(size)
-    texts = [v for v in (*more, *settings.values()) if isinstance(v, (str, tuple, list))]
-    wide = sum(size_of(v, budget.most) for v in texts) + sum(
-        _number(v) for v in (*more, *settings.values()) if type(v) is int
-    )
-    if wide:
-        budget.take(size // ELEMENT * wide * _depth([value]))
-
-
-def _sum(budget: _Budget, items: Any, attribute: Any = None, start: Any = 0) -> tuple[Any]:
-    found = _gathered(budget, items)
-    if isinstance(start, (list, tuple)):
-        budget.take(len(found) * size_of(found, budget.most))
-    return (found,)
-
-
-_FILTERS: dict[str, Callable[..., Any]] = {
-    "center": _wide,
-    "indent": _indent,
-    "replace": _replace,
-    "format": lambda budget, text, *args, **kwargs: _percent(budget, text, kwargs or args),
-    "round": _round,
-    "batch": _filled,
-    "slice": _filled,
-    "tojson": _tojson,
-    "sum": _sum,
-    **dict.fromkeys(("list", "sort", "groupby"), _listed),
-    **dict.fromkeys(("map", "select", "reject", "selectattr", "rejectattr", "unique"), _each),
-    **dict.fromkeys(("wordwrap", "urlize", "striptags", "pprint", "xmlattr"), _slow),
-}
-_PASSING = frozenset(["attr", "d", "default", "first", "last", "max", "min", "random", "safe"])
-"""Filters that make nothing: they give one of their arguments, or a part of it."""
-_COMPARING = frozenset(
-    ["in", "eq", "==", "equalto", "ne", "!=", "lt", "<", "lessthan", "le", "<=", "gt", ">", "ge", ">="]
-)
-
-
 def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that counts what it does, and is asked for the size of what it makes."""
-    grows = _FILTERS.get(name)
+    grows = FILTERS.get(name)
     first = int(hasattr(function, "jinja_pass_arg"))  # where the value stands among the arguments
-    passing = name in _PASSING
+    passing = name in PASSING
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        budget = _budget()
+        budget = budget_now()
         budget.step()
         if grows is not None:
             value, *more = args[first:]
-            made = _asked(grows, budget, value, tuple(more), kwargs)
+            made = ask_cost(grows, budget, value, tuple(more), kwargs)
             if made is not None:
                 args = (*args[:first], *made, *more)
         result = function(*args, **kwargs)
-        if not passing and isinstance(result, _SIZED):
+        if not passing and isinstance(result, SIZED):
             budget.take(size_of(result, budget.most))
         return result
 
@@ -644,7 +314,7 @@ def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def _counted_test(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        _budget().step()
+        budget_now().step()
         return function(*args, **kwargs)
 
     return call
@@ -652,12 +322,12 @@ def _counted_test(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pass_eval_context
 def _join(eval_ctx: Any, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    _budget().step()
+    budget_now().step()
     text: str = do_join(eval_ctx, joining(str(d), value), d, attribute)
     return text
 
 
-def _range(*args: Any) -> range:
+def bounded_range(*args: Any) -> range:
     found = range(*args)
     try:
         long = len(found) > RANGE
@@ -669,6 +339,6 @@ def _range(*args: Any) -> range:
 
 
 def _lipsum(n: int = 5, html: bool = True, min: int = 20, max: int = 100) -> str:
-    _budget().take(20 * _number(n) * _number(max))
+    budget_now().take(20 * number(n) * number(max))
     text: str = generate_lorem_ipsum(n, html, min, max)
     return text

@@ -6,8 +6,9 @@ built.train, built.held_out["cluster"], built.ledger.table(), built.proof
 """
 
 from tunesmith.data import readers  # registers the readers of files
-from tunesmith.data.build.build import Built, FewShot, Summary, build, build_to
+from tunesmith.data.build.build import Built, Summary, build, build_to
 from tunesmith.data.build.explain import Explained, explain
+from tunesmith.data.build.few_shot import FewShot
 from tunesmith.data.build.held_out import HeldOut
 from tunesmith.data.build.ledger import Ledger, Step
 from tunesmith.data.build.proof import ProofRow, SplitProof, check_split, prompt_digest

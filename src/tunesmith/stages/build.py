@@ -24,7 +24,8 @@ from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Stage
 
 if TYPE_CHECKING:
-    from tunesmith.data.build.build import FewShot, Summary
+    from tunesmith.data.build.build import Summary
+    from tunesmith.data.build.few_shot import FewShot
     from tunesmith.data.build.held_out import HeldOut
     from tunesmith.data.tasks.task import Task
 
@@ -40,7 +41,7 @@ class FewShotRows(Settings):
 
     def wish(self) -> FewShot:
         """The same for the build."""
-        from tunesmith.data.build.build import FewShot
+        from tunesmith.data.build.few_shot import FewShot
 
         return FewShot(self.share, self.shots)
 

@@ -96,7 +96,7 @@ class Evaluate(Stage):
         return list(dict.fromkeys(found))
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
-        from tunesmith.data.build.build import held_out_file
+        from tunesmith.data.build.paths import held_out_file
         from tunesmith.evals.asking.open_ended import too_short
 
         build = job.inputs.get(self.data)

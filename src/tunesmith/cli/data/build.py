@@ -154,8 +154,8 @@ def export(
 
     from tunesmith.core.types import SetAside
     from tunesmith.data.build import manifest
-    from tunesmith.data.build.build import train_files
     from tunesmith.data.build.ledger import by_reason
+    from tunesmith.data.build.paths import train_files
     from tunesmith.data.store import conversations
     from tunesmith.data.writers import WRITERS, written
 

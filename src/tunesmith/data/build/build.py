@@ -23,51 +23,37 @@ build was killed and begun again.
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
-from itertools import chain, count, islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tunesmith.core.errors import DataError, counted
-from tunesmith.core.types import LEVELS, Comparison, Conversation, Example, Level, SetAside, Source
+from tunesmith.core.types import LEVELS, Conversation, Level, SetAside
 from tunesmith.data import store
 from tunesmith.data.build import manifest
-from tunesmith.data.build.assign import HELD, LEAK, TRAIN, Fates, decide
+from tunesmith.data.build.assign import TRAIN, Fates, decide
 from tunesmith.data.build.engines import ENGINES
+from tunesmith.data.build.few_shot import FewShot, Shots
 from tunesmith.data.build.fingerprints import Cards
-from tunesmith.data.build.held_out import PLACES, HeldOut
+from tunesmith.data.build.held_out import HeldOut
 from tunesmith.data.build.ledger import Ledger, Step
 from tunesmith.data.build.notes import notes_of
+from tunesmith.data.build.output import TOLD, Kept, count_reasons, rows_of_unit, write_parts
+from tunesmith.data.build.paths import files_written, held_out_file, read_held_out, train_files
 from tunesmith.data.build.progress import Progress, silent
 from tunesmith.data.build.proof import SplitProof, check_split
 from tunesmith.data.build.winnow import Winnow
-from tunesmith.data.build.worker import Done, Orders, Unit, cards_of, compared_of, prints_of, shard_of, units
+from tunesmith.data.build.worker import Done, Orders, Unit, cards_of, prints_of, units
 from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.data.clean.near import PrintsOnDisk
-from tunesmith.data.load.examples import nothing, read
-from tunesmith.data.tasks.render import render, wordings
+from tunesmith.data.load.examples import nothing
 from tunesmith.data.tasks.task import Task
-from tunesmith.data.tasks.template import Unrenderable
-from tunesmith.data.text.hashing import hash64, order
-
-FILE_ROWS = 1 << 18
-"""Training rows of one file."""
-TOO_FEW = "the task has too few other examples to show"
-TRIED = 32
-"""Examples that are tried for a training row, to find those that may be shown."""
-TOLD = 1000
-"""Rows set aside that the ledger names one by one; the file beside it names all that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +67,6 @@ class Built:
     """By level; ``seen`` is a sample of the training rows."""
     ledger: Ledger
     proof: SplitProof
-
-
-@dataclass(frozen=True, slots=True)
-class FewShot:
-    """Which training rows show answered examples before their question."""
-
-    share: float
-    """Of the rows that templates have put into words, chosen by their ids."""
-    shots: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +193,7 @@ def build_to(
     winnow = Winnow(
         cleaning,
         cards,
-        partial(_rows_of, folder, dones),
+        partial(rows_of_unit, folder, dones),
         lambda: PrintsOnDisk([prints_of(folder, done.number) for done in dones]),
         seed,
         progress,
@@ -263,7 +240,7 @@ def build_to(
             "notes": list(summary.notes),
             "ledger": summary.ledger.to_json()["steps"],
         },
-        _written(out, format),
+        files_written(out, format),
     )
     shutil.rmtree(folder)
     for part, spent in winnow.seconds.items():
@@ -280,47 +257,6 @@ def _without_rows(tasks: Sequence[Task], dones: Sequence[Done], task_of: Sequenc
         if not any(done.rows for done in mine):
             aside = sum(sum(done.aside.values()) for done in mine)
             yield nothing(task, [row for done in mine for row in done.told][:1], aside)
-
-
-def _rows_of(
-    folder: Path, dones: Sequence[Done], mask: NDArray[np.bool_]
-) -> Iterator[tuple[int, Conversation | Comparison]]:
-    """The rows of a mask over all rows, with their numbers; of each unit the conversations first."""
-    begin = 0
-    for done in dones:
-        compared = compared_of(folder, done.number)
-        for path in [shard_of(folder, done.number), *([compared] if compared.exists() else [])]:
-            for table in store.tables_of(path):
-                at = begin + np.flatnonzero(mask[begin : begin + table.num_rows])
-                if len(at):
-                    found = (store.of_compared if path == compared else store.of_table)(table.take(at - begin))
-                    yield from zip(at.tolist(), found, strict=True)
-                begin += table.num_rows
-
-
-def _written(out: Path, format: str) -> list[Path]:
-    """The files of a build that hold its rows."""
-    named = [path for path in out.glob(f"*.{format}.*") if not path.name.startswith("manifest.") and path.is_file()]
-    return [*train_files(out, format), *named, *out.glob("compared.*.parquet"), *out.glob("unused.compared.parquet")]
-
-
-def train_files(out: Path, format: str) -> list[Path]:
-    """The files with the training rows of a format."""
-    return sorted((out / f"train.{format}").glob("*.parquet"))
-
-
-def held_out_file(out: Path, format: str, shots: int = 0) -> Path:
-    """The file with the questions of a format, with so many answered examples before each."""
-    return out / f"held_out.{format}.{shots}.parquet"
-
-
-def read_held_out(out: Path, format: str, shots: int = 0) -> dict[Level, list[Conversation]]:
-    """The questions of a format, by level."""
-    found: dict[Level, list[Conversation]] = {}
-    for table in store.tables_of(held_out_file(out, format, shots)):
-        for level, row in zip(table["level"].to_pylist(), store.of_table(table), strict=True):
-            found.setdefault(level, []).append(row)
-    return found
 
 
 def _work_folder(out: Path, orders: Orders) -> Path:
@@ -353,14 +289,14 @@ def _write(
     progress: Progress,
 ) -> Summary:
     """All files of a build, from the shards of its workers."""
-    kept = _Kept(orders.format, orders.wish, cards, fates, progress)
-    for path in [*_written(out, orders.format), manifest.path_of(out, orders.format)]:
+    kept = Kept(orders.format, orders.wish, cards, fates, progress)
+    for path in [*files_written(out, orders.format), manifest.path_of(out, orders.format)]:
         path.unlink(missing_ok=True)  # of an earlier build, which may have written more than this one will
     train = out / f"train.{orders.format}"
     train.mkdir(parents=True, exist_ok=True)
     tables = (table for done in dones for table in kept.shard(folder, done.number))
-    shown = _Shots(tasks, orders, fates, few_shot.shots, []) if few_shot else None
-    _write_parts(train, (shown.among(table, few_shot.share) for table in tables) if shown and few_shot else tables)
+    shown = Shots(tasks, orders, fates, few_shot.shots, []) if few_shot else None
+    write_parts(train, (shown.among(table, few_shot.share) for table in tables) if shown and few_shot else tables)
     if kept.unknown:
         raise DataError(
             f"{counted(len(kept.unknown), 'id')} of `instances: ids` that no row has, such as {min(kept.unknown)!r}. "
@@ -375,7 +311,7 @@ def _write(
     steps = [_read_step(dones), *fates.steps]
     for number in shots:
         few: list[SetAside] = []
-        asked = _Shots(tasks, orders, fates, number, few)
+        asked = Shots(tasks, orders, fates, number, few)
         questions = [(level, row) for level, rows in kept.asked().items() for row in asked.of(rows)]
         extra = {"level": [level for level, _ in questions]}
         store.write(held_out_file(out, orders.format, number), (row for _, row in questions), extra)
@@ -384,7 +320,7 @@ def _write(
             drawn = sum(len(rows) for rows in fates.drawn.values())
             name = f"held-out rows with {number} examples before the question"
             out_of_it: dict[str, int] = {level: seen[level] for level in LEVELS}
-            steps.append(Step(name, drawn, out_of_it, _count(few)))
+            steps.append(Step(name, drawn, out_of_it, count_reasons(few)))
             told += few
     compared = kept.compared(folder, dones, out)
     if shown is not None:
@@ -402,258 +338,7 @@ def _write(
     return Summary(ledger, counts, compared, data_sets, dict(changed))
 
 
-def _write_parts(folder: Path, tables: Iterable[Any]) -> None:
-    """Tables into files of ``FILE_ROWS`` rows, in groups of the same size."""
-    groups = _groups(tables)
-    for number in count():
-        few = list(islice(groups, 1))
-        if few or not number:
-            file = chain(few, islice(groups, FILE_ROWS // store.GROUP_ROWS - 1))
-            store.write_tables(folder / f"{number:05}.parquet", file if few else [store.to_table([])])
-        if not few:
-            return
-
-
-def _groups(tables: Iterable[Any]) -> Iterator[Any]:
-    """The rows of tables in groups of ``store.GROUP_ROWS``."""
-    import pyarrow as pa
-
-    waiting: list[Any] = []
-    rows = 0
-    for table in tables:
-        waiting.append(table)
-        rows += table.num_rows
-        while rows >= store.GROUP_ROWS:
-            whole = pa.concat_tables(waiting)
-            yield whole.slice(0, store.GROUP_ROWS)
-            waiting, rows = [whole.slice(store.GROUP_ROWS)], rows - store.GROUP_ROWS
-    if rows:
-        yield pa.concat_tables(waiting)
-
-
-class _Kept:
-    """Goes through the shards once, and keeps what is needed besides the training rows."""
-
-    def __init__(self, format: str, wish: HeldOut, cards: Cards, fates: Fates, progress: Progress) -> None:
-        self.format = format
-        self.progress = progress
-        self.cards = cards
-        self.fates = fates
-        self.begin = 0
-        self.wanted = {int(i) for rows in fates.drawn.values() for i in rows}
-        self.named = np.zeros(len(cards), bool)
-        """The rows because of which others are not used."""
-        self.named[fates.because[fates.because >= 0]] = True
-        self.rows: dict[int, Conversation] = {}
-        self.ids: dict[int, str] = {}
-        self.unknown = set(wish.ids)
-        """Ids of the wish that no row has had so far."""
-        self.proven: list[Any] = []
-        self.begins: dict[int, int] = {}
-        """Where each unit begins among the cards."""
-        self.starts: dict[int, int] = {}
-        """Where the comparisons of each unit begin among the cards."""
-        self.groups: set[str] = set()
-
-    def shard(self, folder: Path, number: int) -> Iterator[Any]:
-        """The training rows of a unit."""
-        self.begins[number] = self.begin
-        for table in store.tables_of(shard_of(folder, number)):
-            self.progress("rows written", self.begin, len(self.cards))
-            at = np.arange(self.begin, self.begin + table.num_rows)
-            self.begin += table.num_rows
-            fate = self.fates.of[at]
-            for i in np.flatnonzero(np.isin(at, list(self.wanted))) if self.wanted else ():
-                (self.rows[int(at[i])],) = store.of_table(table.slice(int(i), 1))
-            self._name(table, at)
-            self._prove(table, at, fate)
-            yield table.drop_columns("reason").filter(fate == TRAIN)
-        self.starts[number] = self.begin
-        part = compared_of(folder, number)
-        if part.exists():
-            for table in store.tables_of(part):
-                at = np.arange(self.begin, self.begin + table.num_rows)
-                self.begin += table.num_rows
-                self._name(table, at)
-                self._prove(table, at, self.fates.of[at])
-
-    def _name(self, table: Any, at: Any) -> None:
-        if self.unknown:
-            self.unknown.difference_update(id.rpartition("@")[0] or id for id in table["id"].to_pylist())
-        named = np.flatnonzero(self.named[at])
-        if len(named):
-            self.ids.update(zip(at[named].tolist(), table["id"].take(named).to_pylist(), strict=True))
-
-    def _prove(self, table: Any, at: Any, fate: Any) -> None:
-        import pyarrow as pa
-
-        placed = fate < len(PLACES) - 1
-        columns = {key: table[key].filter(placed) for key in ("id", "cluster", "group")}
-        prompts = [f"{prompt:016x}" for prompt in self.cards.rows["prompt"][at[placed]].tolist()]
-        sides = pa.array([PLACES[i] for i in fate[placed].tolist()], pa.string())
-        self.proven.append(pa.table({"side": sides, **columns, "prompt": pa.array(prompts, pa.string())}))
-        apart = np.isin(fate, [PLACES.index(level) for level in HELD if level != "wording"])
-        self.groups |= set(table["group"].filter(apart).to_pylist())
-
-    def proof(self, orders: Orders, data_sets: Mapping[str, str]) -> SplitProof:
-        import pyarrow as pa
-
-        return SplitProof(orders.format, orders.wish, frozenset(self.groups), pa.concat_tables(self.proven), data_sets)
-
-    def asked(self) -> dict[Level, list[Conversation]]:
-        """The drawn rows, by level."""
-        return {level: [self.rows[int(i)] for i in self.fates.drawn[level]] for level in LEVELS}
-
-    def unused(self, folder: Path, dones: Sequence[Done], out: Path) -> list[SetAside]:
-        """Write the rows that are not used; and tell those that ask what is held out, one by one."""
-        told: list[SetAside] = []
-        name = f"unused.{self.format}.parquet"
-        store.write_tables(out / name, self._unused([shard_of(folder, d.number) for d in dones], dones, False, told))
-        there = [done for done in dones if compared_of(folder, done.number).exists()]
-        if there:
-            paths = [compared_of(folder, done.number) for done in there]
-            store.write_tables(out / "unused.compared.parquet", self._unused(paths, there, True, told))
-        return told
-
-    def _unused(
-        self, paths: Sequence[Path], dones: Sequence[Done], judged: bool, told: list[SetAside]
-    ) -> Iterator[Any]:
-        import pyarrow as pa
-
-        for path, done in zip(paths, dones, strict=True):
-            begin = self.starts[done.number] if judged else self.begins[done.number]
-            for n, table in enumerate(store.tables_of(path)):
-                at = np.arange(begin, begin + table.num_rows)
-                begin += table.num_rows
-                mine = np.flatnonzero(self.fates.of[at] >= len(PLACES))
-                if not len(mine) and (n or done is not dones[0]):
-                    continue  # one table at least, so that the file has its columns
-                part = table.take(mine)
-                why, like = [], []
-                for i, dirty in zip(at[mine].tolist(), part["reason"].to_pylist(), strict=True):
-                    note = self.fates.notes.get(i)
-                    why.append(dirty or self.fates.reason(i) + (f": {note}" if note else ""))
-                    like.append(self.ids.get(int(self.fates.because[i]), ""))
-                for reason, other, id, source in zip(why, like, part["id"], part["source"], strict=True):
-                    if reason == LEAK:
-                        told.append(SetAside(id.as_py(), f"{LEAK}: {other}", Source.parse(source.as_py())))
-                part = part.drop_columns("reason")
-                part = part.append_column("why", pa.array(why, pa.string()))
-                yield part.append_column("like", pa.array(like, pa.string()))
-
-    def compared(self, folder: Path, dones: Sequence[Done], out: Path) -> int:
-        """Write the comparisons of both sides; how many to train on."""
-        there = [done.number for done in dones if compared_of(folder, done.number).exists()]
-        if not there:
-            return 0
-
-        def of(side: str) -> Iterator[Any]:
-            for number in there:
-                at = self.starts[number]
-                for table in store.tables_of(compared_of(folder, number)):
-                    fate = self.fates.of[at : at + table.num_rows]
-                    at += table.num_rows
-                    held = np.isin(fate, [PLACES.index(level) for level in HELD])
-                    yield table.drop_columns("reason").filter(fate == TRAIN if side == "train" else held)
-
-        store.write_tables(out / "compared.held_out.parquet", of("held_out"))
-        return store.write_tables(out / "compared.train.parquet", of("train"))
-
-
-class _Shots:
-    """Puts answered examples of the task before a question."""
-
-    def __init__(self, tasks: Sequence[Task], orders: Orders, fates: Fates, count: int, aside: list[SetAside]) -> None:
-        self.tasks = {task.id: task for task in tasks if task.templates}
-        self.orders = orders
-        self.fates = fates
-        self.count = count
-        self.aside = aside
-        self.held = set(fates.split.groups.tolist())
-        self.pools: dict[str, tuple[list[Example], dict[str, Example]]] = {}
-        self.done = 0
-        """Training rows that were given examples."""
-
-    def of(self, rows: Iterable[Conversation]) -> Iterator[Conversation]:
-        """The rows as they are asked: with other examples before them, never of the same group or question."""
-        for row in rows:
-            if not self.count:
-                yield row
-                continue
-            task = self.tasks.get(row.task)
-            pool, every = self._pool(task) if task else ([], {})
-            asked = every.get(row.id.rpartition("@")[0])
-            shown = self._shown(row, asked, task, pool) if asked and task else []
-            if len(shown) < self.count or not asked or not task:
-                self.aside.append(SetAside(row.id, TOO_FEW, row.source))
-            else:
-                yield render(asked, self._template(task, row), task, shown)
-
-    def among(self, table: Any, share: float) -> Any:
-        """A table of training rows, of which this share is given examples, where the task has enough of them."""
-        import pyarrow as pa
-
-        begin = f"{self.orders.seed}|few|"
-        ids = zip(table["id"].to_pylist(), table["task"].to_pylist(), strict=True)
-        chosen = [i for i, (id, task) in enumerate(ids) if task in self.tasks and hash64(begin + id) < share * 2**64]
-        if not chosen:
-            return table
-        rows: list[Conversation] = []
-        places = list(range(table.num_rows))
-        for i, row in zip(chosen, store.of_table(table.take(chosen)), strict=True):
-            task = self.tasks[row.task]
-            pool, every = self._pool(task)
-            asked = every.get(row.id.rpartition("@")[0])
-            draw = random.Random(begin + row.id)
-            shown = self._fitting(row, asked, task, draw.sample(pool, min(len(pool), TRIED))) if asked else []
-            if asked and len(shown) == self.count:
-                said = render(asked, self._template(task, row), task, shown)
-                places[i] = table.num_rows + len(rows)
-                rows.append(replace(row, messages=said.messages, tags=(*row.tags, f"shots:{self.count}")))
-        self.done += len(rows)
-        return pa.concat_tables([table, store.to_table(rows).cast(table.schema)]).take(places)
-
-    def _shown(self, row: Conversation, asked: Example, task: Task, pool: list[Example]) -> list[Example]:
-        by_order = sorted(pool, key=lambda e: order(self.orders.seed, f"{row.id}<{e.id}"))
-        return self._fitting(row, asked, task, by_order)
-
-    def _fitting(self, row: Conversation, asked: Example, task: Task, pool: Iterable[Example]) -> list[Example]:
-        """The first of these that can be shown before the question."""
-        shown: list[Example] = []
-        for example in pool:
-            if len(shown) == self.count:
-                break
-            if example.group == asked.group:
-                continue
-            try:
-                other = render(example, self._template(task, row), task)
-            except Unrenderable:
-                continue
-            if other.prompt != row.prompt:
-                shown.append(example)
-        return shown
-
-    def _template(self, task: Task, row: Conversation) -> Any:
-        return next(t for t in wordings(task, self.orders.format) if t.id == row.template)
-
-    def _pool(self, task: Task) -> tuple[list[Example], dict[str, Example]]:
-        """The examples of a task that may be shown with their answers: those that are trained on. A held-out task
-        has none, and shows the rows that would be trained on if it were not held out."""
-        if task.id not in self.pools:
-            split = self.fates.split
-            out = task.id in split.tasks or task.cluster in split.clusters
-            rows = read([task]).examples[task.id]
-            wish = self.orders.wish
-            pool = [e for e in rows if not (wish.chooses(e.group) if out else hash64(e.group) in self.held)]
-            self.pools[task.id] = (pool, {example.id: example for example in rows})
-        return self.pools[task.id]
-
-
 def _read_step(dones: Sequence[Done]) -> Step:
     kinds = sum((Counter(done.kinds) for done in dones), Counter[str]())
     aside = sum((Counter(done.aside) for done in dones), Counter[str]())
     return Step("rows read", sum(done.read for done in dones), {k: c for k, c in kinds.items() if c}, dict(aside))
-
-
-def _count(rows: Sequence[SetAside]) -> dict[str, int]:
-    return dict(Counter(row.reason for row in rows))

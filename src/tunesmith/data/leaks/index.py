@@ -19,12 +19,8 @@ from tunesmith.data.text.words import alphabet, words
 
 LONG_ENOUGH = 8
 """Words that a turn needs to be compared by itself; ``Yes, please.`` leaks nothing."""
-
-
 SHINGLE = 3
 """Words of the n-grams that propose near duplicates."""
-
-
 SHARED = 0.5
 """Share of a question's shingles that a row must hold to be aligned with it. An edited word breaks at most three
 shingles, so of a question of 8 or more words with 10 % of them edited more than 0.6 are left."""
@@ -35,8 +31,6 @@ shingles, so of a question of 8 or more words with 10 % of them edited more than
 
 UNKNOWN, END = 0, 1
 """A word that is in no evaluation set, so that no window over it can match; the end of a text."""
-
-
 _FIRST = 2
 
 

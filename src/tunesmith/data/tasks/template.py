@@ -26,7 +26,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tunesmith.core.errors import DataError
-from tunesmith.core.jinja import Limited, compiling, limited, why
+from tunesmith.core.jinja import Limited, compiling, why
+from tunesmith.core.jinja_budget import limited
 from tunesmith.core.types import NOWHERE, Example, Message, Source
 
 KINDS = ("plain", "options", "inverted", "dialogue")
