@@ -141,7 +141,7 @@ class Tunesmith:
         from tunesmith.models.lowrank import attach
         from tunesmith.models.policy import Policy
         from tunesmith.plan import Item
-        from tunesmith.train.loop import accumulate
+        from tunesmith.train.accumulate import accumulate
         from tunesmith.train.objectives.sft import Sft
         from tunesmith.train.optim import Optimizer, Weights
 

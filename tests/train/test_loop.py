@@ -24,10 +24,12 @@ from tunesmith.models.load import load_model
 from tunesmith.models.policy import Policy
 from tunesmith.plan import Item, TokenStore
 from tunesmith.train import checkpoint
-from tunesmith.train.loop import _cut, accumulate, train
+from tunesmith.train.accumulate import accumulate
+from tunesmith.train.loop import train
 from tunesmith.train.objective import OBJECTIVES
 from tunesmith.train.optim import Weights
 from tunesmith.train.settings import TrainSettings
+from tunesmith.train.trainer import _cut
 
 MODEL = {
     "model_type": "llama",
