@@ -13,7 +13,7 @@ import yaml
 
 from tunesmith.core.document import MOST_DEEP, MOST_VALUES, Document, written
 
-PACKAGE = Path(__file__).parent.parent / "src" / "tunesmith"
+PACKAGE = Path(__file__).parents[2] / "src" / "tunesmith"
 
 
 def read(text: str, **how: Any) -> Any:

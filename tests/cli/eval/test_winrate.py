@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from tests.evals.test_length_controlled import HARD, fair, judged
+from tests.evals.judges.test_length_controlled import HARD, fair, judged
 from tunesmith.cli import app
 
 

@@ -22,7 +22,7 @@ from tunesmith.data.load.preview import sample_rows
 from tunesmith.data.tasks import promptsource
 from tunesmith.data.tasks.promptsource import Borrowed
 
-SHARED = Path(__file__).parents[3] / "shared/data/promptsource_templates.tar.gz"
+SHARED = Path(__file__).parents[4] / "shared/data/promptsource_templates.tar.gz"
 ONE = """\
 dataset: toy
 templates:
