@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tunesmith.evals.asking.ask import Failure
     from tunesmith.evals.compare.style import Style
     from tunesmith.evals.compare.summary import Line
+    from tunesmith.evals.evaluation import Evaluation
     from tunesmith.evals.statistics.intervals import Interval
 
 
@@ -63,7 +65,6 @@ def ask(
     """
     from tunesmith.ask.cache import Cache
     from tunesmith.cli.respondents import check_apart, is_server, name_of, opened
-    from tunesmith.data.build.ledger import by_reason
     from tunesmith.evals.asking.suite import Suite
     from tunesmith.evals.evaluation import Model, evaluate
     from tunesmith.stages.build import load_tasks_of
@@ -101,6 +102,14 @@ def ask(
 
     with screen.progress("asked") as told:
         found = evaluate(orders, questions, each(), out, lambda what, done, of: told(done, of, what))
+    _show(console, found, names, used)
+    console.print(f"Question by question: {out / 'answers.html'}", highlight=False)
+
+
+def _show(console: Console, found: Evaluation, names: Sequence[str], used: Iterable[str]) -> None:
+    """What came of it: rows that were not used, costs, failures, and the tables."""
+    from tunesmith.data.build.ledger import by_reason
+
     for reason, count in by_reason(found.set_aside).items():
         console.print(f"[dim]{counted(count, 'row')} set aside: {escape(reason)}[/]")
     for line in filter(None, used):
@@ -118,7 +127,6 @@ def ask(
     if found.styles:
         console.print("\nForm and knowledge, of 100 answers:")
         console.print(_styles(found.styles))
-    console.print(f"Question by question: {out / 'answers.html'}", highlight=False)
 
 
 def _failed(failures: Sequence[Failure]) -> list[str]:

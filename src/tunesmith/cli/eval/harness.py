@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,11 +34,9 @@ def harness(
         tunesmith eval harness runs/quickstart --task my_task --include my_tasks/
         tunesmith eval harness hub:Qwen/Qwen3-0.6B runs/my --task hellaswag --task gsm8k --limit 200
     """
-    try:
-        import lm_eval
-        from lm_eval.tasks import TaskManager
-    except ImportError:
-        raise EvalError("This needs lm-evaluation-harness: pip install 'tunesmith[harness]'") from None
+    tasks = _tasks(task, include or ())
+    import lm_eval
+
     from tunesmith.cli.folders import open_folder
     from tunesmith.cli.respondents import name_and_place, name_of
     from tunesmith.core.types import Conversation, Message
@@ -49,14 +48,6 @@ def harness(
     from tunesmith.evals.viewer import write_viewer
     from tunesmith.stages import hub
 
-    own = [str(folder) for folder in include or ()]
-    tasks = TaskManager(include_path=own or None, include_defaults=not own)
-    if not set(task) <= set(tasks.all_tasks):  # reading the thousands of theirs takes some seconds
-        tasks = TaskManager(include_path=own or None)
-    for name in task:
-        if name not in tasks.all_tasks:
-            close = nearest(name, tasks.all_tasks)
-            raise EvalError(f"The harness has no task {name!r}." + (f" Did you mean {close!r}?" if close else ""))
     records: list[Record] = []
     leaks: dict[str, dict[str, Leak]] = {}
     table = Table("task", "metric", *map(name_of, models), box=None)
@@ -98,6 +89,23 @@ def harness(
         f"In the harness's shape: {out}/MODEL/results.json. Question by question: {out / 'answers.html'}",
         highlight=False,
     )
+
+
+def _tasks(wanted: Sequence[str], include: Sequence[Path]) -> Any:
+    """The harness's tasks, with those of our own folders; all that are wanted are there."""
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError:
+        raise EvalError("This needs lm-evaluation-harness: pip install 'tunesmith[harness]'") from None
+    own = [str(folder) for folder in include]
+    tasks = TaskManager(include_path=own or None, include_defaults=not own)
+    if not set(wanted) <= set(tasks.all_tasks):  # reading the thousands of theirs takes some seconds
+        tasks = TaskManager(include_path=own or None)
+    for name in wanted:
+        if name not in tasks.all_tasks:
+            close = nearest(name, tasks.all_tasks)
+            raise EvalError(f"The harness has no task {name!r}." + (f" Did you mean {close!r}?" if close else ""))
+    return tasks
 
 
 def _write(folder: Path, results: dict[str, Any]) -> None:

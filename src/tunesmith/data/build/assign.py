@@ -1,6 +1,6 @@
 """Which row goes where, decided from the cards of all rows at once.
 
-    fates = decide(cards, wish, templates, seed=1, per_level=600)
+    fates = decide(cards, wish, templates, Selection(seed=1, per_level=600))
     fates.of[i]            a number for row i: a place, or why it has none
     fates.reason(i)        that in words
     fates.drawn["seen"]    the rows that are asked at a level, in the order of the draw
@@ -30,6 +30,7 @@ from tunesmith.data.text.hashing import first, order
 TRAIN = PLACES.index("train")
 NEITHER = PLACES.index("neither")
 HELD: tuple[Level, ...] = LEVELS[1:]
+AGAIN = "is an earlier row again"
 LEAK = "asks word for word what is held out"
 
 
@@ -83,109 +84,131 @@ class _Book:
         return len(at)
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How much of the rows is taken; what is None takes all."""
+
+    seed: int
+    per_level: int | None = None
+    """Questions of each held-out level."""
+    clusters: int | None = None
+    """Clusters trained on."""
+    templates_per_task: int | None = None
+    templates_named: Sequence[str] | None = None
+    """The templates trained on."""
+    templates_asked: Sequence[str] | None = None
+    """The templates that held-out questions are asked in."""
+    wordings: int | None = None
+    """Templates trained on for each example."""
+
+
 def decide(
     cards: Cards,
     wish: HeldOut,
     templates: Mapping[str, Sequence[str]],
+    take: Selection,
     *,
-    seed: int,
-    per_level: int | None = None,
-    clusters: int | None = None,
-    templates_per_task: int | None = None,
-    templates_named: Sequence[str] | None = None,
-    templates_asked: Sequence[str] | None = None,
-    wordings: int | None = None,
     broken: Mapping[str, int] | None = None,
     winnow: Callable[[Callable[[], NDArray[np.bool_]], NDArray[np.bool_]], Iterable[Lost]] = lambda train, held: (),
 ) -> Fates:
     """Decide. ``broken`` are the rows that could not be put into words, which the books count too. ``winnow`` is
     given the training rows and the questions, and says which of the former go."""
     split = Split.make(wish, cards, templates)
-    rows = cards.rows
     book = _Book(split.places)
-    fates = book.of
-    dirty = {reason: book.put(rows["reason"] == n, reason) for n, reason in enumerate(cards.names["reason"]) if reason}
+    aside, held = _set_aside(cards, book)
+    _check_left(cards, split, book.of)
+    words: dict[str, int] = {place: int((book.of == n).sum()) for n, place in enumerate(PLACES)}
+    aside = {**(broken or {}), **aside, "new wording of a held-out instance: no level": words.pop("neither", 0)}
+    all_rows = len(cards) + sum((broken or {}).values())
+    cut: dict[str, int] = {}
+    for lost in winnow(lambda: book.of == TRAIN, held):
+        cut[lost.reason] = book.put(lost.rows, lost.reason, lost.because)
+        book.notes.update(lost.notes)
+    cut |= _narrow(cards, book, take)
+    drawn, step = _ask(cards, book, held, take)
+    steps = (
+        Step("rows in words", all_rows, words, _some(aside)),
+        Step("training rows", words["train"], {"train": int((book.of == TRAIN).sum())}, _some(cut)),
+        step,
+    )
+    return Fates(book.of, tuple(book.reasons), drawn, split, steps, book.because, book.notes)
+
+
+def _set_aside(cards: Cards, book: _Book) -> tuple[dict[str, int], NDArray[np.bool_]]:
+    """Rows that no side gets: cleaned away, there before, or asking word for word what is held out. Their number by
+    reason, and which rows are held out."""
+    rows, fates = cards.rows, book.of
+    aside = {reason: book.put(rows["reason"] == n, reason) for n, reason in enumerate(cards.names["reason"]) if reason}
     at = np.flatnonzero(fates < len(PLACES))
     _, firsts = np.unique(rows["id"][at], return_index=True)
-    again = book.put(np.delete(at, firsts), "is an earlier row again")
-
-    talks = ~rows["judged"]
-    held = np.isin(fates, [PLACES.index(level) for level in HELD])
+    aside[AGAIN] = book.put(np.delete(at, firsts), AGAIN)
+    held: NDArray[np.bool_] = np.isin(fates, [PLACES.index(level) for level in HELD])
     asked, where = np.unique(rows["prompt"][held], return_index=True)
     which = np.flatnonzero(held)[where]
     suspects = np.flatnonzero((fates == TRAIN) & np.isin(rows["prompt"], asked))
-    leaks = book.put(suspects, LEAK, which[np.searchsorted(asked, rows["prompt"][suspects])])
-    _check_left(cards, split, fates)
-    words: dict[str, int] = {place: int((fates == n).sum()) for n, place in enumerate(PLACES)}
-    aside = {
-        **(broken or {}),
-        **dirty,
-        "is an earlier row again": again,
-        LEAK: leaks,
-        "new wording of a held-out instance: no level": words.pop("neither", 0),
-    }
-    all_rows = len(rows) + sum((broken or {}).values())
-    trained = words["train"]
+    aside[LEAK] = book.put(suspects, LEAK, which[np.searchsorted(asked, rows["prompt"][suspects])])
+    return aside, held
 
+
+def _narrow(cards: Cards, book: _Book, take: Selection) -> dict[str, int]:
+    """Take fewer training rows, as asked; the number that goes, by reason."""
+    rows, fates, seed = cards.rows, book.of, take.seed
     cut: dict[str, int] = {}
-    for lost in winnow(lambda: fates == TRAIN, held):
-        cut[lost.reason] = book.put(lost.rows, lost.reason, lost.because)
-        book.notes.update(lost.notes)
-    if clusters is not None:
+    if take.clusters is not None:
         here = {cards.names["cluster"][i] for i in np.unique(rows["cluster"][fates == TRAIN])}
-        keep = members(rows["cluster"], first(here, clusters, seed), cards.names["cluster"])
-        reason = f"not in the {clusters} clusters trained on"
+        keep = members(rows["cluster"], first(here, take.clusters, seed), cards.names["cluster"])
+        reason = f"not in the {take.clusters} clusters trained on"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
-    if templates_named is not None:
-        keep = _named(cards, templates_named)
+    if take.templates_named is not None:
+        keep = _named(cards, take.templates_named)
         reason = "not in the templates that are named for training"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
-    if templates_per_task is not None:
+    if take.templates_per_task is not None:
         names: set[str] = set()
         left = rows[fates == TRAIN]
         for task in np.unique(left["task"]):
             mine = np.unique(left["template"][left["task"] == task])
-            names |= first({cards.names["template"][i] for i in mine}, templates_per_task, seed)
+            names |= first({cards.names["template"][i] for i in mine}, take.templates_per_task, seed)
         keep = members(rows["template"], names, cards.names["template"])
-        reason = f"not in the {templates_per_task} templates trained on per task"
+        reason = f"not in the {take.templates_per_task} templates trained on per task"
         cut[reason] = book.put((fates == TRAIN) & ~keep, reason)
-
-    if wordings is not None:
-        left = np.flatnonzero((fates == TRAIN) & rows["rendered"])
-        by_example = left[np.lexsort((rows["order"][left], rows["example"][left]))]
+    if take.wordings is not None:
+        at = np.flatnonzero((fates == TRAIN) & rows["rendered"])
+        by_example = at[np.lexsort((rows["order"][at], rows["example"][at]))]
         example = rows["example"][by_example]
         starts = np.flatnonzero(np.r_[True, example[1:] != example[:-1]][: len(example)])
         turn = np.arange(len(example)) - np.repeat(starts, np.diff(np.r_[starts, len(example)]))
-        reason = f"not among the {wordings} wordings of its example"
-        cut[reason] = book.put(by_example[turn >= wordings], reason)
+        reason = f"not among the {take.wordings} wordings of its example"
+        cut[reason] = book.put(by_example[turn >= take.wordings], reason)
+    return cut
 
+
+def _ask(
+    cards: Cards, book: _Book, held: NDArray[np.bool_], take: Selection
+) -> tuple[dict[Level, NDArray[np.int64]], Step]:
+    """The rows that are asked, of each level, and what became of the others that are held out."""
+    fates, talks = book.of, ~cards.rows["judged"]
     places: dict[Level, int] = {"seen": TRAIN, **{level: PLACES.index(level) for level in HELD}}
-    asking = talks if templates_asked is None else talks & _named(cards, templates_asked)
-    drawn = {level: _draw(cards, np.flatnonzero((fates == n) & asking), per_level, seed) for level, n in places.items()}
-    held_rows = sum(words[level] for level in HELD)
-    asked_rows: dict[str, int] = {level: len(drawn[level]) for level in HELD}
-    judged_held = int((held & ~talks).sum())
-    other_words = int((held & talks & ~asking).sum())
-    steps = (
-        Step("rows in words", all_rows, {"train": trained, **{level: words[level] for level in HELD}}, _some(aside)),
-        Step("training rows", trained, {"train": int((fates == TRAIN).sum())}, _some(cut)),
-        Step(
-            "held-out rows",
-            held_rows,
-            asked_rows,
-            _some(
-                {
-                    "a comparison, which is not asked": judged_held,
-                    "in none of the templates that are named for asking": other_words,
-                    f"not among the {per_level} drawn for a level": held_rows
-                    - judged_held
-                    - other_words
-                    - sum(asked_rows.values()),
-                }
-            ),
+    asking = talks if take.templates_asked is None else talks & _named(cards, take.templates_asked)
+    drawn = {
+        level: _draw(cards, np.flatnonzero((fates == n) & asking), take.per_level, take.seed)
+        for level, n in places.items()
+    }
+    asked: dict[str, int] = {level: len(drawn[level]) for level in HELD}
+    judged, other_words = int((held & ~talks).sum()), int((held & talks & ~asking).sum())
+    rows = int(held.sum())
+    return drawn, Step(
+        "held-out rows",
+        rows,
+        asked,
+        _some(
+            {
+                "a comparison, which is not asked": judged,
+                "in none of the templates that are named for asking": other_words,
+                f"not among the {take.per_level} drawn for a level": rows - judged - other_words - sum(asked.values()),
+            }
         ),
     )
-    return Fates(fates, tuple(book.reasons), drawn, split, steps, book.because, book.notes)
 
 
 def _named(cards: Cards, wanted: Sequence[str]) -> NDArray[np.bool_]:

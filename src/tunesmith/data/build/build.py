@@ -37,7 +37,7 @@ from tunesmith.core.errors import DataError, counted
 from tunesmith.core.types import LEVELS, Conversation, Level, SetAside
 from tunesmith.data import store
 from tunesmith.data.build import manifest
-from tunesmith.data.build.assign import TRAIN, Fates, decide
+from tunesmith.data.build.assign import TRAIN, Fates, Selection, decide
 from tunesmith.data.build.engines import ENGINES
 from tunesmith.data.build.few_shot import FewShot, Shots
 from tunesmith.data.build.fingerprints import Cards
@@ -158,38 +158,13 @@ def build_to(
     """Build one format into a folder. ``shots`` asks what is held out with so many answered examples before the
     question, each number in a file of its own; ``few_shot`` does the same to a share of the training rows. ``wordings``
     trains on so many of the templates for each example, not on all. What a killed build has done is used."""
-    numbers = {"per_level": per_level, "clusters": clusters, "templates_per_task": templates_per_task}
-    for name, value in {**numbers, "wordings": wordings, "shots": few_shot.shots if few_shot else None}.items():
-        if value is not None and value < 1:
-            raise DataError(f"{name} is {value}, wanted 1 or more.")
-    if few_shot is not None and not 0 <= few_shot.share <= 1:
-        raise DataError(f"The share of rows with examples is {few_shot.share}, wanted from 0 to 1.")
+    take = Selection(seed, per_level, clusters, templates_per_task, templates_named, templates_asked, wordings)
+    _check_numbers(take, few_shot)
     cleaning = cleaning or Cleaning()
     orders = Orders.of(tasks, held_out, format, seed, cleaning)
     folder = _work_folder(out, orders)
-    dones: list[Done] = []
-    rows = 0
-    task_of: list[int] = []
-    """The task of each unit."""
-
-    def noted() -> Iterator[Unit]:
-        for unit in units(tasks):
-            task_of.append(unit.task)
-            yield unit
-
-    for done in ENGINES[engine](orders, noted(), folder, workers):
-        dones.append(done)
-        rows += done.read
-        progress("rows read", rows, None)
-    problems = [done.problem for done in dones if done.problem]
-    problems += [] if problems else list(_without_rows(tasks, dones, task_of))
-    if problems:
-        raise DataError("\n".join(problems))
+    dones = _read(tasks, orders, folder, engine, workers, progress)
     cards = Cards.join(cards_of(folder, done.number) for done in dones)
-    broken = sum((Counter(done.broken) for done in dones), Counter[str]())
-    seconds: dict[str, float] = {}
-    for part, spent in ((part, spent) for done in dones for part, spent in done.seconds.items()):
-        seconds[part] = seconds.get(part, 0.0) + spent
     winnow = Winnow(
         cleaning,
         cards,
@@ -203,14 +178,8 @@ def build_to(
         cards,
         held_out,
         {task.id: [template.id for template in task.templates] for task in tasks},
-        seed=seed,
-        per_level=per_level,
-        clusters=clusters,
-        templates_per_task=templates_per_task,
-        templates_named=templates_named,
-        templates_asked=templates_asked,
-        wordings=wordings,
-        broken=broken,
+        take,
+        broken=sum((Counter(done.broken) for done in dones), Counter[str]()),
         winnow=winnow,
     )
     decided = perf_counter()
@@ -218,36 +187,76 @@ def build_to(
     summary = replace(summary, notes=notes_of(tasks, dones))
     if winnow.leaks is not None:
         (out / f"leaks.{format}.json").write_text(json.dumps(winnow.leaks.to_json(), ensure_ascii=False))
-    manifest.write(
-        out,
-        format,
-        tasks,
-        {
-            "seed": seed,
-            "per_level": per_level,
-            "clusters": clusters,
-            "templates_per_task": templates_per_task,
-            "templates_named": list(templates_named) if templates_named else None,
-            "templates_asked": list(templates_asked) if templates_asked else None,
-            "shots": list(shots),
-            "wordings": wordings,
-            "few_shot": few_shot and asdict(few_shot),
-            "held_out": held_out.to_json(),
-            "cleaning": cleaning.model_dump(),
-            "rows": dict(summary.counts),
-            "comparisons": summary.comparisons,
-            "changed": dict(summary.changed),
-            "notes": list(summary.notes),
-            "ledger": summary.ledger.to_json()["steps"],
-        },
-        files_written(out, format),
-    )
+    _write_manifest(out, tasks, orders, take, shots, few_shot, summary)
     shutil.rmtree(folder)
-    for part, spent in winnow.seconds.items():
-        seconds[part] = seconds.get(part, 0.0) + spent
+    seconds: dict[str, float] = {}
+    for spent in (*(done.seconds for done in dones), winnow.seconds):
+        for part, time in spent.items():
+            seconds[part] = seconds.get(part, 0.0) + time
     seconds["split"] = decided - began - sum(winnow.seconds.values())
     seconds["write what is kept"] = perf_counter() - decided
     return replace(summary, seconds=seconds)
+
+
+def _check_numbers(take: Selection, few_shot: FewShot | None) -> None:
+    numbers = {name: getattr(take, name) for name in ("per_level", "clusters", "templates_per_task", "wordings")}
+    for name, value in {**numbers, "shots": few_shot.shots if few_shot else None}.items():
+        if value is not None and value < 1:
+            raise DataError(f"{name} is {value}, wanted 1 or more.")
+    if few_shot is not None and not 0 <= few_shot.share <= 1:
+        raise DataError(f"The share of rows with examples is {few_shot.share}, wanted from 0 to 1.")
+
+
+def _read(
+    tasks: Sequence[Task], orders: Orders, folder: Path, engine: str, workers: int, progress: Progress
+) -> list[Done]:
+    """Let the workers read all units of all tasks; a task of which nothing can be used is an error."""
+    task_of: list[int] = []
+    """The task of each unit."""
+
+    def noted() -> Iterator[Unit]:
+        for unit in units(tasks):
+            task_of.append(unit.task)
+            yield unit
+
+    dones: list[Done] = []
+    rows = 0
+    for done in ENGINES[engine](orders, noted(), folder, workers):
+        dones.append(done)
+        rows += done.read
+        progress("rows read", rows, None)
+    problems = [done.problem for done in dones if done.problem]
+    problems += [] if problems else list(_without_rows(tasks, dones, task_of))
+    if problems:
+        raise DataError("\n".join(problems))
+    return dones
+
+
+def _write_manifest(
+    out: Path,
+    tasks: Sequence[Task],
+    orders: Orders,
+    take: Selection,
+    shots: Sequence[int],
+    few_shot: FewShot | None,
+    summary: Summary,
+) -> None:
+    """What the build was asked for, and what came of it."""
+    about = {
+        **asdict(take),
+        "shots": list(shots),
+        "few_shot": few_shot and asdict(few_shot),
+        "held_out": orders.wish.to_json(),
+        "cleaning": orders.cleaning.model_dump(),
+        "rows": dict(summary.counts),
+        "comparisons": summary.comparisons,
+        "changed": dict(summary.changed),
+        "notes": list(summary.notes),
+        "ledger": summary.ledger.to_json()["steps"],
+    }
+    for name in ("templates_named", "templates_asked"):
+        about[name] = list(about[name]) if about[name] else None
+    manifest.write(out, orders.format, tasks, about, files_written(out, orders.format))
 
 
 def _without_rows(tasks: Sequence[Task], dones: Sequence[Done], task_of: Sequence[int]) -> Iterator[str]:
