@@ -70,9 +70,7 @@ def ask(
     from tunesmith.stages.build import load_tasks_of
 
     orders, prices = Suite.load(suite), _prices(price)
-    names = [name_of(model) for model in models]
-    if len(set(names)) < len(names):
-        raise EvalError(f"Two of the models have the same name: {', '.join(names)}. Write NAME=MODEL.")
+    names = _apart([name_of(model) for model in models])
     questions = orders.questions(load_tasks_of)
     given = [_named(text, names) for text in trained_on or ()]
     console = screen.console()
@@ -127,6 +125,12 @@ def _show(console: Console, found: Evaluation, names: Sequence[str], used: Itera
     if found.styles:
         console.print("\nForm and knowledge, of 100 answers:")
         console.print(_styles(found.styles))
+
+
+def _apart(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise EvalError(f"Two of the models have the same name: {', '.join(names)}. Write NAME=MODEL.")
+    return names
 
 
 def _failed(failures: Sequence[Failure]) -> list[str]:

@@ -81,6 +81,8 @@ ALLOWED: dict[str, set[str]] = {
         "evals.statistics", "evals.viewer", "stages", "pipeline",
     },
 }  # fmt: skip
+LONGEST = 80
+"""Lines of a function."""
 FILES_OF_THEIR_OWN = ("data", "evals")
 """Rooms whose parts are rooms."""
 
@@ -163,6 +165,17 @@ def test_no_arrow_up() -> None:
 
 def test_no_two_files_import_each_other() -> None:
     assert circle(SRC) == []
+
+
+def test_no_function_is_longer_than_a_screen_or_two() -> None:
+    long = []
+    for file in SRC.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno + 1 > LONGEST:
+                    long.append(f"{file.relative_to(SRC)}:{node.lineno}: {node.name}")
+    assert long == []
 
 
 def test_a_new_arrow_is_seen(tmp_path: Path) -> None:
