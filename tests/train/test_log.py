@@ -100,6 +100,32 @@ def test_the_best_model_is_kept(tmp_path: Path) -> None:
     )
 
 
+def test_a_run_stops_when_it_gets_no_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At such a rate the loss on rows kept apart only rises: two checkpoints after the best one the run ends."""
+    stores = {"a": store(300)}
+    wild = {"lr": 0.3, "steps": 400, "validation": 20, "decay": 0.0, "warmup": 0.0, "save_every": 4, "patience": 2}
+    steps = run(tmp_path / "run", stores, **wild, keep="best")
+    told = {
+        line["step"]: line["kept_apart"] for line in lines(tmp_path / "run" / "losses.jsonl") if "kept_apart" in line
+    }
+    best = min(told, key=lambda step: told[step])
+    assert len(steps) == max(told) == best + 8 < 400
+    assert f"Stopped after step {best + 8}: no lower loss on rows kept apart since {best}." in capsys.readouterr().err
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["steps"] == best + 8
+    # The model is the best one, as a run of so many steps has it.
+    run(tmp_path / "short", stores, **{**wild, "patience": 0, "steps": best + 8}, keep="best")
+    a, b = (safetensors.torch.load_file(tmp_path / n / "model" / "model.safetensors") for n in ("run", "short"))
+    assert all((a[k] == b[k]).all() for k in a)
+    run(tmp_path / "run", stores, **wild, keep="best")  # it is finished, and says so again
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+
+
+def test_patience_needs_rows_kept_apart() -> None:
+    with pytest.raises(ValueError, match="patience needs rows"):
+        TrainSettings.model_validate({"patience": 2})
+
+
 def test_best_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="keep: best needs rows"):
         TrainSettings.model_validate({"keep": "best"})

@@ -118,6 +118,12 @@ class Sft(Stage):
         description="Share of the documents that is pretraining text, so that knowledge is kept. 0.3 is a good start.",
     )
     mixture: Mixture = Field(default_factory=Mixture)
+    samples: list[str] = Field(
+        default=[],
+        max_length=50,
+        description="Prompts that the model answers at each checkpoint, so that you see it learn: on the screen and in "
+        "samples.jsonl.",
+    )
     train: TuneSettings = TuneSettings.model_validate({})
 
     rooms: ClassVar[tuple[str, ...]] = (
@@ -130,6 +136,7 @@ class Sft(Stage):
         "train",
     )
     gives: ClassVar[tuple[str, ...]] = ("model", "chat model")
+    unkeyed: ClassVar[tuple[str, ...]] = ("samples",)
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
         folder = job.inputs.get(self.model)
@@ -168,7 +175,9 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
         shares = {**{task: (1 - stage.rehearsal) * share for task, share in shares.items()}, TEXT: stage.rehearsal}
     settings = training.in_steps(job, stage.train, "sft", stores, shares, [TEXT] if stage.rehearsal else [])
     _say(job, settings, shares, means, {name: len(store) for name, store in stores.items()})
-    info = training.fit(job, str(base), "sft", stores, shares, settings, tokenizer, fmt, new_ids, clusters)
+    info = training.fit(
+        job, str(base), "sft", stores, shares, settings, tokenizer, fmt, new_ids, clusters, stage.samples
+    )
     return {
         **info,
         "asked": shares,

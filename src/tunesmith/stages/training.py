@@ -21,6 +21,7 @@ from tunesmith.core.types import Conversation, EncodedMany
 from tunesmith.core.whole import write_json
 from tunesmith.plan import TokenStore
 from tunesmith.stages.ranks import folder_of
+from tunesmith.stages.samples import sampler
 from tunesmith.stages.stage import Job
 from tunesmith.stages.state import damaged, written
 from tunesmith.train.settings import TrainSettings
@@ -209,8 +210,9 @@ def fit(
     fmt: ChatFormat,
     new_ids: Sequence[int] = (),
     groups: Mapping[str, str] | None = None,
+    samples: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Train, and say what was trained."""
+    """Train, and say what was trained. ``samples`` are prompts that are answered at each checkpoint."""
     from tunesmith.train.loop import train
 
     if "seed" not in settings.model_fields_set:
@@ -230,7 +232,7 @@ def fit(
     if job.calls:
         folders = {name: folder_of(store) for name, store in sources.items()}
         job.calls.make({**call, "sources": folders, "settings": settings.model_dump(mode="json")})
-    result = train(**call, sources=sources, settings=settings)
+    result = train(**call, sources=sources, settings=settings, on_save=sampler(fmt, samples, job.out))
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
     for name, count in result.left_out.items():
         if count:

@@ -20,7 +20,7 @@ from tunesmith.train.identity import (
 from tunesmith.train.log import OnEvent
 from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.settings import TrainSettings
-from tunesmith.train.trainer import Trainer
+from tunesmith.train.trainer import OnSave, Trainer
 
 __all__ = ["TrainResult", "train"]
 
@@ -38,6 +38,7 @@ def train(
     new_ids: Sequence[int] = (),
     groups: Mapping[str, str] | None = None,
     on_event: OnEvent | None = None,
+    on_save: OnSave | None = None,
     progress: bool = True,
 ) -> TrainResult:
     """Train ``model`` (a folder, a hub id, or a configuration for fresh weights) and write ``out_dir/model``.
@@ -60,6 +61,7 @@ def train(
         new_ids=new_ids,
         groups=groups,
         on_event=on_event,
+        on_save=on_save,
         progress=progress,
     ) as run:
         while not run.done:

@@ -81,6 +81,12 @@ class TrainSettings(Settings):
     keep: Literal["last", "best"] = Field(
         "last", description="Whether the result is the last model, or the one with the lowest loss on those rows."
     )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=MOST_STEPS,
+        description="Stop after so many checkpoints without a lower loss on those rows; 0 never stops early.",
+    )
     shard: bool = Field(
         False, description="Divide the model among the processes (FSDP2); without, each of them holds all of it."
     )
@@ -108,4 +114,6 @@ class TrainSettings(Settings):
     def _best_of_something(self) -> TrainSettings:
         if self.keep == "best" and not self.validation:
             raise ValueError("keep: best needs rows to tell which is best; set validation to some hundred of them")
+        if self.patience and not self.validation:
+            raise ValueError("patience needs rows to measure the loss on; set validation to some hundred of them")
         return self

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from tunesmith.core.errors import CheckpointError, NonFiniteLoss, TrainError
 from tunesmith.core.lock import run_lock
@@ -66,6 +67,10 @@ SPIKE, SPIKE_AFTER = 2.0, 20
 """A loss this many times the mean of so many steps before it is a spike."""
 
 
+OnSave = Callable[[int, PreTrainedModel, Callable[[str], None]], None]
+"""Called at each checkpoint of a model that is whole, with the step, the model, and a way to say a line."""
+
+
 class Trainer:
     """A run on one rank. Opened on a folder that holds a part of the same run, it goes on from the newest checkpoint.
 
@@ -86,6 +91,7 @@ class Trainer:
         new_ids: Sequence[int] = (),
         groups: Mapping[str, str] | None = None,
         on_event: OnEvent | None = None,
+        on_save: OnSave | None = None,
         progress: bool = True,
     ) -> None:
         keep_freed_memory()
@@ -96,6 +102,7 @@ class Trainer:
         self.goal = OBJECTIVES[objective]
         self.ranks = Ranks.join()
         self.stop_ids = stop_ids
+        self._on_save = on_save
         self.tokenizer_dir = tokenizer_dir
         if tokenizer_dir is None and isinstance(model, str | Path) and Path(model).is_dir():
             self.tokenizer_dir = model
@@ -162,6 +169,7 @@ class Trainer:
         self.begun, self.history, self.best, self._state = found
         self.at = self.begun
         """Steps that are done."""
+        self._enough = self._no_better()
         net.train()
         self._at_once = self.settings.tokens_at_once or tokens_at_once(net, self.ranks.device)
         self._passes = max(1, -(-round(self.settings.batch_tokens / self._at_once) // self.ranks.size))
@@ -226,8 +234,13 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether all steps have been taken."""
-        return self.result is not None or self.at >= self.settings.steps
+        """Whether all steps have been taken, or so many that more are of no use."""
+        return self.result is not None or self._enough or self.at >= self.settings.steps
+
+    def _no_better(self) -> bool:
+        """Whether the last ``patience`` checkpoints had no lower loss on the rows kept apart."""
+        patience = self.settings.patience * self.settings.save_every
+        return bool(patience) and self.at - self.best.step >= patience
 
     def step(self) -> StepEvent:
         """Take the next step. After the last one, after ``save_every`` more, and on SIGTERM or Ctrl-C all is saved;
@@ -324,6 +337,9 @@ class Trainer:
             self.log.validated(self.at, loss)
             self.best.see(self.at, loss)
             self._saver.keep = self.best.step
+            if self._no_better() and not self.done:
+                self._enough = now = True
+                self.log.say(f"Stopped after step {self.at}: no lower loss on rows kept apart since {self.best.step}.")
         extra = {
             "run": self._run,
             "losses": list(self.history),  # which grows while this is written
@@ -333,6 +349,8 @@ class Trainer:
             "ranks": self.ranks.size,
         }
         self._saver.save(self.at, self.machine.optimizer.state, extra, now=now)
+        if self._on_save and self.ranks.first and not self.machine.weights.divided:
+            self._on_save(self.at, self.machine.policy.model, self.log.say)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -343,7 +361,7 @@ class Trainer:
         self._held.close()
         seconds = time.perf_counter() - self._began
         settings, ranks, machine = self.settings, self.ranks, self.machine
-        if settings.keep == "best" and self.best.step != settings.steps:
+        if settings.keep == "best" and self.best.step != self.at:
             ranks.told(lambda: checkpoint.at(self.out / "checkpoints", self.best.step)).load(machine.optimizer.state)
             machine.weights.publish()
             self.log.say(f"The result is the model of step {self.best.step}, with the lowest loss on rows kept apart.")
@@ -356,7 +374,7 @@ class Trainer:
         drawn = sum(self._drawn.values())
         self.result = TrainResult(
             model_dir=self.out / "model",
-            steps=settings.steps,
+            steps=self.at,
             loss=_tail_mean(self.history),
             tokens=self._tokens,
             seconds=seconds,
