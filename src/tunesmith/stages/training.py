@@ -230,7 +230,7 @@ def fit(
     if job.calls:
         folders = {name: folder_of(store) for name, store in sources.items()}
         job.calls.make({**call, "sources": folders, "settings": settings.model_dump(mode="json")})
-    result = train(**call, sources=sources, settings=settings)
+    result = train(**call, sources=sources, settings=settings, progress=not job.console.quiet)
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
     for name, count in result.left_out.items():
         if count:
