@@ -67,7 +67,7 @@ def as_table(rows: list[dict[str, Any]], as_: Table = "auto") -> Any:
         as_ = next((name for name in ("polars", "pandas") if find_spec(name)), "rows")
     if as_ == "rows":
         return rows
-    if find_spec(as_) is None:
+    if not find_spec(as_):
         raise EvalError(f'{as_} is not installed. Install it: pip install {as_}; or take plain rows: table(as_="rows")')
     if as_ == "polars":
         import polars

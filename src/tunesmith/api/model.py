@@ -113,17 +113,20 @@ class Model:
     ) -> list[Completion]:
         """One answer to each, in one batch. At temperature 0 the likeliest token is taken each time."""
         questions = [conversation_of(talk) for talk in talks]
-        questions = [replace(question, messages=question.prompt) for question in questions]
-        draw = Draw(temperature, top_p, seed, tuple(stop))
+        questions = [replace(q, messages=q.prompt, id=f"prompt {n}") for n, q in enumerate(questions, 1)]
+        who, draw = self._asked.who, Draw(temperature, top_p, seed, tuple(stop))
+        too_long: set[str] = set()
+        if isinstance(who, Local):
+            before, who.too_long = who.too_long, too_long
+        answers = who.say(questions, limit=max_new_tokens, draw=draw)
+        if isinstance(who, Local):
+            who.too_long = before
         found = []
-        for number, said in enumerate(self._asked.who.say(questions, limit=max_new_tokens, draw=draw)):
-            if isinstance(said, Failed):
-                raise EvalError(f"{self.name} gave no answer to question {number + 1}: {said.reason}.")
+        for question, said in zip(questions, answers, strict=True):
+            if isinstance(said, Failed) or question.id in too_long:
+                why = said.reason if isinstance(said, Failed) else "it is longer than the model can read"
+                raise EvalError(f"{self.name} gave no answer to {question.id} of {len(questions)}: {why}.")
             found.append(Completion(said.text, tuple(said.ids), said.finished))
-        if isinstance(self._asked.who, Local) and self._asked.who.too_long:
-            raise EvalError(
-                f"{len(self._asked.who.too_long)} of {len(questions)} prompts are longer than {self.name} reads."
-            )
         return found
 
     def ask(

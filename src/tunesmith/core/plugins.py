@@ -98,6 +98,11 @@ def again(known: Iterable[Outside]) -> None:
         _load_file(Path(module.file)) if module.file else _load_module(module.name)
 
 
+def typed_in(known: Iterable[Outside]) -> bool:
+    """Whether one of these stands in no file, as in a notebook or at a prompt: no other process can import it."""
+    return any(module.name == SCRIPT for module in known) and not _file(SCRIPT)
+
+
 def digests(rooms: Collection[str], own: str = "") -> dict[str, str]:
     """The code from outside that a result depends on: of the modules that have registered something for these rooms,
     and of the module ``own``. By a name that says the same on another machine."""

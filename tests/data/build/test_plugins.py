@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.core import plugins
-from tunesmith.core.errors import RecipeError, UnknownName
+from tunesmith.core.errors import DataError, RecipeError, UnknownName
 from tunesmith.core.settings import check
 from tunesmith.data.build.build import build_to
 from tunesmith.data.build.held_out import HeldOut
@@ -88,6 +88,16 @@ def test_a_reader_that_workers_cannot_import_is_told(files: Path) -> None:
     plugins._rooms.clear()
     with pytest.raises(UnknownName, match="Reader 'question_mark' is not known"):
         build_to(files / "out", tasks, HeldOut(), seed=1, workers=2)
+
+
+def test_a_reader_that_was_typed_in_is_told(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins.load([str(files / "plugin.py")])
+    tasks = load_tasks([files / "a.yaml"])
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    plugins.note("__main__", "data")
+    with pytest.raises(DataError, match=r"where 2 workers cannot import it\. Use workers=1"):
+        build_to(files / "out", tasks, HeldOut(), seed=1, workers=2)
+    assert build_to(files / "out", tasks, HeldOut(), seed=1, workers=1).counts["train"] == 20
 
 
 def test_other_code_of_a_plugin_reads_the_rows_again(files: Path) -> None:
