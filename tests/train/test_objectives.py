@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,20 +21,16 @@ def test_every_file_of_the_folder_registers_its_objective() -> None:
 
 
 def test_a_file_that_is_put_there_is_known(tmp_path: Path) -> None:
-    """In a process of its own, with one more folder to look for objectives in."""
-    (tmp_path / "new.py").write_text(
+    """In a copy of the package with one more file, and nothing else changed."""
+    shutil.copytree(SRC, tmp_path / "tunesmith", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tunesmith" / "train" / "objectives" / "new.py").write_text(
         "from tunesmith.train.objective import OBJECTIVES\n"
         "from tunesmith.train.objectives.sft import Sft\n"
         "OBJECTIVES.add('new')(Sft())\n"
     )
-    code = (
-        "import importlib, tunesmith.train.objectives as found\n"
-        f"found.__path__.append({str(tmp_path)!r})\n"
-        "importlib.reload(found)\n"
-        "from tunesmith.train.trainer import OBJECTIVES\n"
-        "print(*OBJECTIVES)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "from tunesmith.train.trainer import OBJECTIVES\nprint(*OBJECTIVES)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["new", "pretrain", "sft"]
 
 
