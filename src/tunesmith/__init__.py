@@ -65,7 +65,7 @@ if _TYPE_CHECKING:
     from tunesmith.evals.asking.suite import Suite
     from tunesmith.evals.metrics.metric import Answer
     from tunesmith.models.policy import Policy
-    from tunesmith.plan import Plan, TokenStore
+    from tunesmith.plan import Plan, Row, TokenStore
     from tunesmith.stages.stage import From, Job, Stage
     from tunesmith.train.batch import Batch, collate
     from tunesmith.train.objective import Loss, Objective
@@ -112,7 +112,7 @@ _WHERE = {
     "data.tasks.task": ("Task",),
     "evals.asking.suite": ("Suite",),
     "evals.metrics.metric": ("Answer",),
-    "plan": ("Plan", "TokenStore"),
+    "plan": ("Plan", "Row", "TokenStore"),
     "models.policy": ("Policy",),
     "stages.stage": ("From", "Job", "Stage"),
     "train.batch": ("Batch", "collate"),
@@ -153,6 +153,7 @@ __all__ = [
     "RecipeError",
     "Record",
     "Results",
+    "Row",
     "Score",
     "SetAside",
     "Settings",

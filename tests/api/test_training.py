@@ -97,7 +97,7 @@ def test_what_cannot_be_trained(place: Path) -> None:
         ts.fit(BASE, CHATS, "runs/x", stepps=3)
     with pytest.raises(ts.TrainError, match="there is no row to train on"):
         ts.fit(BASE, [], "runs/x")
-    with pytest.raises(ts.TrainError, match="rehearsal needs the text of a build"):
+    with pytest.raises(ts.TrainError, match="rehearsal needs a build with text"):
         ts.fit(BASE, CHATS, "runs/x", rehearsal=0.5)
     with pytest.raises(ts.RecipeError, match=r"make_plan\(\): lr: "):
         ts.make_plan({}, lr=7)

@@ -22,6 +22,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(plugins, "_rooms", {})
     monkeypatch.setattr(plugins, "_digests", {})
     monkeypatch.setattr(plugins, "_looked", True)
+    monkeypatch.setattr(plugins, "_failed", None)
     yield
     for name in set(sys.modules) - before:
         del sys.modules[name]
@@ -108,7 +109,7 @@ def test_what_is_said_of_a_plugin_that_cannot_be_loaded(tmp_path: Path, monkeypa
         with pytest.raises(PluginError) as caught:
             plugins.load([name])
         assert str(caught.value) == said
-    assert not any("broken" in name for name in sys.modules)
+    assert not any(name.startswith("tunesmith_plugin_broken") for name in sys.modules)
 
 
 def entry_points(monkeypatch: pytest.MonkeyPatch, **points: str) -> list[str]:
@@ -144,8 +145,9 @@ def test_a_broken_installed_plugin_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(tmp_path)
     entry_points(monkeypatch, words="installed_broken")
     said = r"^The plug-in 'words' \(installed_broken\) of a package cannot be imported: RuntimeError: no. Repair it"
-    with pytest.raises(PluginError, match=said):
-        list(THINGS)
+    for _ in range(2):  # nobody takes the second try for a registry that is whole
+        with pytest.raises(PluginError, match=said):
+            list(THINGS)
 
 
 def test_two_of_one_name_are_refused_but_not_a_cell_that_runs_again(tmp_path: Path) -> None:

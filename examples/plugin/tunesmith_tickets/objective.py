@@ -24,7 +24,7 @@ class Focal:
         return mask
 
     def batch(
-        self, rows: Sequence[object], sources: Mapping[str, ts.TokenStore], device: torch.device | str
+        self, rows: Sequence[ts.Row], sources: Mapping[str, ts.TokenStore], device: torch.device | str
     ) -> ts.Batch:
         return ts.collate(rows, sources, device=device)
 

@@ -72,8 +72,11 @@ def fit(
     inputs = {"base": _folder(model)}
     if isinstance(rows, Data):
         inputs["data"] = rows.folder
-    elif rehearsal:
-        raise TrainError("fit(): rehearsal needs the text of a build; give the build itself as rows.")
+    if rehearsal and not (isinstance(rows, Data) and (rows.folder / "text.jsonl").is_file()):
+        raise TrainError(
+            "fit(): rehearsal needs a build with text to pretrain on, as the build stage of a recipe writes it. Give "
+            'that build as rows, ts.Data.open("runs/my/build"), or leave rehearsal out.'
+        )
     folder = path_of(out)
     folder.mkdir(parents=True, exist_ok=True)
     job = Job(folder.name, folder, stage.train.seed, inputs, Console(quiet=not progress))

@@ -40,6 +40,8 @@ _rooms: dict[str, set[str]] = {}
 """Module from outside -> the rooms that it has registered something for."""
 _digests: dict[str, str] = {}
 _looked = False
+_failed: PluginError | None = None
+"""Why an installed plug-in cannot be imported: it is told each time, until the program ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def load(names: Iterable[str]) -> None:
 
 def load_installed() -> None:
     """Import every entry point of the group, once."""
-    global _looked
+    global _looked, _failed
+    if _failed:
+        raise _failed
     if _looked:
         return
     _looked = True
@@ -69,13 +73,13 @@ def load_installed() -> None:
         package = point.dist.name if point.dist else "a package"
         try:
             point.load()
-        except TunesmithError:
-            raise
         except Exception as error:
-            raise PluginError(
-                f"The plug-in {point.name!r} ({point.value}) of {package} cannot be imported: {_first_line(error)}. "
-                f"Repair it, or uninstall it: pip uninstall {package}"
-            ) from error
+            why = str(error) if isinstance(error, TunesmithError) else f"{_first_line(error)}."
+            _failed = PluginError(
+                f"The plug-in {point.name!r} ({point.value}) of {package} cannot be imported: {why} Repair it, or "
+                f"uninstall it: pip uninstall {package}"
+            )
+            raise _failed from error
 
 
 def note(module: str, room: str) -> None:
