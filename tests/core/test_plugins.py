@@ -80,6 +80,17 @@ def test_a_module_is_known_by_the_code_of_its_whole_package(tmp_path: Path, monk
     assert plugins.digests(["things"]) == before
 
 
+def test_code_that_was_typed_in_is_never_taken_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook a cell is edited and run again; there is no file whose content would tell."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    found = []
+    for thing in (len, max):
+        THINGS.add("cell", "__main__")(thing)
+        found.append(plugins.digests(["things"]))
+        assert plugins.digests(["things"]) == found[-1]
+    assert found[0] != found[1] and list(found[0]) == ["plug-in __main__"]
+
+
 def test_another_process_imports_the_same(tmp_path: Path) -> None:
     plugins.load([put(tmp_path / "mine.py", "four")])
     known = plugins.modules(["things"])

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from secrets import token_hex
 from types import ModuleType
 
 from tunesmith.core.errors import PluginError, TunesmithError
@@ -86,6 +87,8 @@ def note(module: str, room: str) -> None:
     """Write down that a module has registered something for a room."""
     if module.partition(".")[0] != OWN:
         _rooms.setdefault(module, set()).add(room)
+        if not _file(module):  # typed into a notebook: no file tells whether the code has changed, so it counts as new
+            _digests[module] = token_hex(16)
 
 
 def modules(rooms: Collection[str]) -> tuple[Outside, ...]:
@@ -187,7 +190,7 @@ def _digest(name: str) -> str:
 def _hash(module: ModuleType | None, top: ModuleType | None) -> str:
     hashed = hashlib.sha256()
     folders = [Path(folder) for folder in getattr(top, "__path__", ())]
-    own = getattr(module, "__file__", None)  # a notebook and a prompt have none
+    own = getattr(module, "__file__", None)
     files = [(folder, file) for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in CODE]
     for folder, file in files or ([(Path(own).parent, Path(own))] if own else []):
         if file.is_file() and "__pycache__" not in file.parts:
