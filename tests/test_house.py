@@ -74,8 +74,15 @@ ALLOWED: dict[str, set[str]] = {
         "evals.viewer",
     },
     "pipeline": {"stages", "train", "evals.compare", "evals.records"},  # recipes, running them, ablations
+    # what `import tunesmith` offers: it calls what recipes call, so it may import all of that
+    "api": {
+        "data.build", "data.clean", "data.load", "data.tasks", "chat", "plan", "models", "engine", "train", "ask",
+        "align", "synth", "evals", "evals.asking", "evals.constraints", "evals.evaluation", "evals.metrics",
+        "evals.records", "stages", "pipeline",
+    },
     "cli": {
-        "data.build", "data.clean", "data.leaks", "data.load", "data.store", "data.tasks", "data.text", "data.writers",
+        "api", "data.build", "data.clean", "data.leaks", "data.load", "data.store", "data.tasks", "data.text",
+        "data.writers",
         "chat", "models", "engine", "ask", "serve", "label", "evals.asking", "evals.compare", "evals.corpus",
         "evals.evaluation", "evals.harness", "evals.judges", "evals.leaked", "evals.records", "evals.report",
         "evals.statistics", "evals.viewer", "stages", "pipeline",

@@ -94,7 +94,7 @@ def test_a_key_given_twice_is_an_error() -> None:
     ("text", "told"),
     [
         ("", "my.yaml:1: the file is empty"),
-        ("- a\n", "my.yaml:1: a recipe is a mapping with the keys name, seed, result, stages"),
+        ("- a\n", "my.yaml:1: a recipe is a mapping with the keys name, seed, result, plugins, stages"),
         ("name: [\n", "my.yaml:2: this is not YAML: "),
         ("name: &a [*a]\n", "my.yaml:1: name[0]: an alias that contains itself"),
         ("name: small\nstages: {}\n", "my.yaml:2: stages: found {}, "),

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from tunesmith.api.folders import open_folder
 from tunesmith.chat import train_bpe
 from tunesmith.cli.chat import open_talk
-from tunesmith.cli.folders import open_folder
 from tunesmith.core.errors import RecipeError
 from tunesmith.evals.records import read_records
 from tunesmith.models.generate import GREEDY

@@ -142,6 +142,11 @@ class Local:
         self.too_long: set[str] = set()
         """Ids of questions that are longer than the model can read; they count as not answered."""
 
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model that is asked."""
+        return self._model
+
     def say(
         self,
         questions: Sequence[Conversation],

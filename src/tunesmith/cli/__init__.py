@@ -43,8 +43,17 @@ def _all(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (works after any verb)."),
+    plugin: list[str] = typer.Option(  # noqa: B008  (typer's way)
+        [],
+        "--plugin",
+        metavar="MODULE|FILE.py",
+        help="Load a plug-in with readers, metrics and the like. Before the verb; a recipe has `plugins:`.",
+    ),
 ) -> None:
-    pass
+    if plugin:
+        from tunesmith.core import plugins
+
+        plugins.load(plugin)
 
 
 app.command(rich_help_panel="Start here")(quickstart.quickstart)

@@ -106,7 +106,7 @@ def _say(console: Console, parts: Iterator[str]) -> None:
 
 def open_talk(folder: Path, system: str | None, sampling: Sampling, max_tokens: int) -> Talk:
     """Load a model and its chat format."""
-    from tunesmith.cli.folders import open_folder
+    from tunesmith.api.folders import open_folder
     from tunesmith.models.load import load_model
     from tunesmith.stages.training import open_format
 

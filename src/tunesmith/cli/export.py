@@ -22,7 +22,7 @@ def export(
     """
     from typing import get_args
 
-    from tunesmith.cli.folders import open_folder
+    from tunesmith.api.folders import open_folder
     from tunesmith.core.errors import UnknownName
     from tunesmith.stages.export import Precision
     from tunesmith.stages.export import export as write

@@ -71,7 +71,7 @@ def _find(
     what: Path, model: Path | None, search: str | None, format: str, number: int
 ) -> tuple[list[Conversation], Path]:
     """The conversations meant, and the folder of the tokenizer to encode them with."""
-    from tunesmith.cli.folders import open_folder
+    from tunesmith.api.folders import open_folder
     from tunesmith.core.errors import DataError, RecipeError
     from tunesmith.stages import rows
 

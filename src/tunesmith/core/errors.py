@@ -11,6 +11,7 @@
     |   +-- RunLocked         another process trains in this folder
     +-- CheckpointError   a checkpoint is missing or damaged
     +-- EvalError         an evaluation cannot be trusted
+    +-- PluginError       code from outside cannot be imported, or registers what is there already
 
 A message says what was found, what was wanted, the closest match and the next step.
 """
@@ -19,10 +20,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TunesmithError(Exception):
     """Anything that tunesmith wants to tell its user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process sends its exceptions. Pickle would call the class with ``args``, which are the message alone.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class RecipeError(TunesmithError):
@@ -61,6 +67,10 @@ class EvalError(TunesmithError):
     """An evaluation cannot be trusted."""
 
 
+class PluginError(TunesmithError):
+    """Code from outside cannot be imported, or registers what is there already."""
+
+
 class UnknownName(TunesmithError):
     """A name is not known; the message carries the nearest one and where to look."""
 
@@ -74,6 +84,14 @@ class UnknownName(TunesmithError):
         super().__init__(" ".join(parts))
         self.name = name
         self.close = close
+
+
+def _restored(kind: type[TunesmithError], args: tuple[Any, ...], state: dict[str, Any]) -> TunesmithError:
+    """An exception of another process."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

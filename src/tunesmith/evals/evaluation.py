@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.ask.respondent import Respondent
-from tunesmith.core.types import SetAside
+from tunesmith.core.types import Conversation, SetAside
 from tunesmith.data.leaks.report import Leak
 from tunesmith.data.leaks.sources import training_items
 from tunesmith.evals.asking.ask import Failure, Trace, ask_passages
@@ -73,9 +73,15 @@ class Evaluation:
 
 
 def evaluate(
-    suite: Suite, asked: Asked, models: Iterable[Model], out: Path, tell: Tell = lambda what, done, of: None
+    suite: Suite,
+    asked: Asked,
+    models: Iterable[Model],
+    out: Path,
+    tell: Tell = lambda what, done, of: None,
+    level: Callable[[Conversation], str] = lambda row: "asked",
 ) -> Evaluation:
-    """Ask every model the suite's questions, audit, count, and write."""
+    """Ask every model the suite's questions, audit, count, and write. ``level`` says how new a question is, where that
+    is known."""
     every = [row for shots in sorted(asked.questions) for row in asked.questions[shots]]
     records: list[Record] = []
     traces: list[Trace] = []
@@ -88,7 +94,7 @@ def evaluate(
             progress = partial(tell, f"{model.name}, {shots} examples shown")
             mine += ask_all(
                 model.who,
-                {"asked": rows},
+                _by(level, rows),
                 name=model.name,
                 shots=shots,
                 how=suite.how,
@@ -127,3 +133,10 @@ def evaluate(
         (out / f"results_{name}.json").write_text(text, encoding="utf-8")
     write_viewer(out / "answers.html", suite.suite, records, traces=traces, leaks=leaks, lines=lines, styles=styles)
     return Evaluation(records, lines, styles, leaks, asked.set_aside, failures, together)
+
+
+def _by(level: Callable[[Conversation], str], rows: Iterable[Conversation]) -> dict[str, list[Conversation]]:
+    found: dict[str, list[Conversation]] = {}
+    for row in rows:
+        found.setdefault(level(row), []).append(row)
+    return found

@@ -178,9 +178,10 @@ class Policy:
     @torch.no_grad()
     def logits(self, ids: Tensor, packed: Packed) -> Tensor:
         """[T, V] logits everywhere: for checks and small things."""
-        return self._logits(self.hidden(ids, packed))
+        return self.logits_of(self.hidden(ids, packed))
 
-    def _logits(self, hidden: Tensor) -> Tensor:
+    def logits_of(self, hidden: Tensor) -> Tensor:
+        """[M, H] hidden states -> [M, V] logits, for objectives that need more than the cross-entropy."""
         logits = nn.functional.linear(hidden * self._scale, self.head.weight, self._bias)
         if self._cap:
             logits = self._cap * torch.tanh(logits / self._cap)
@@ -261,7 +262,7 @@ class Policy:
 
     def _at(self, ids: Tensor, packed: Packed, seen: list[Tensor]) -> list[Tensor]:
         """The logits of some tokens of each document."""
-        found = self.run(lambda: self._logits(self.hidden(ids, packed)[torch.cat(seen)]))
+        found = self.run(lambda: self.logits_of(self.hidden(ids, packed)[torch.cat(seen)]))
         return list(torch.split(found, [len(at) for at in seen]))
 
     def _said(self, packed: Packed, document: int, span: slice) -> slice:

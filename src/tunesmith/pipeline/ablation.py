@@ -139,7 +139,7 @@ class Ablation(Settings):
                 elif common or moved:
                     endings[id] = self._ending()
                 made.setdefault(id + endings.get(id, ""), stage)
-        whole = {"name": value["name"], "seed": seed, "stages": made}
+        whole = {"name": value["name"], "seed": seed, "plugins": value.get("plugins", []), "stages": made}
         return recipe.parse(written(whole), f"{self.ablation}, all points")
 
     def _ending(self, point: str | None = None) -> str:

@@ -19,8 +19,9 @@ from typing import Any
 
 from pydantic import Field
 
+from tunesmith.core import plugins
 from tunesmith.core.document import Document, Problem, Where
-from tunesmith.core.errors import RecipeError, near
+from tunesmith.core.errors import PluginError, RecipeError, near
 from tunesmith.core.settings import MOST_SEED, Settings, check, find_file, keys_of
 from tunesmith.stages import hub
 from tunesmith.stages.stage import KINDS, From, Stage
@@ -54,6 +55,10 @@ class _Top(Settings):
         default="",
         description="The training stage whose model `tunesmith chat` opens. Default: the last one.",
     )
+    plugins: list[str] = Field(
+        default=[],
+        description="Python modules or files (my_reader.py) that register readers, metrics, objectives and the like.",
+    )
     stages: dict[str, Any] = Field(min_length=1, description="The stages by id, in the order in which they run.")
 
 
@@ -81,6 +86,7 @@ def _parsed(document: Document, overrides: Mapping[str, Any] | None) -> Recipe:
         raise RecipeError(document.report(problems))
     for key, new in (overrides or {}).items():
         problems += _override(value, key, new)
+    problems += _load_plugins(value.get("plugins"))
 
     top = check(_Top, value, elsewhere=_of_stages())
     problems += top.problems
@@ -237,6 +243,19 @@ def marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Whe
         else:
             items = [((key,), value)]
         yield from ((where, item, wanted) for where, item in items if isinstance(item, str))
+
+
+def _load_plugins(names: Any) -> list[Problem]:
+    """Import the plug-ins first: without them their stages, readers and steps are not known. What is no list of names
+    is told when the top of the recipe is checked."""
+    problems = []
+    for i, name in enumerate(names) if isinstance(names, list) else ():
+        if isinstance(name, str) and name:
+            try:
+                plugins.load([name])
+            except PluginError as error:
+                problems.append(Problem(("plugins", i), str(error)))
+    return problems
 
 
 def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:

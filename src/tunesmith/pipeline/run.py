@@ -22,6 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tunesmith.core import plugins
 from tunesmith.core.cores import choose_waiting
 from tunesmith.core.document import Document, Problem
 from tunesmith.core.errors import RecipeError, UnknownName
@@ -86,8 +87,7 @@ def run(
     done: dict[str, dict[str, Any]] = {}
     kept: set[str] = set()  # the stages that an earlier run has finished
     for id in wanted:  # before anything runs, so that a file edited meanwhile is not taken for the code that ran
-        for room in code_of(recipe.stages[id]):
-            digest_code(room)
+        code_of(recipe.stages[id])
     for id, note in foreseen(recipe, folder, wanted):
         console.print(f"{id}: {escape(note)}", style="dim", highlight=False)
     with run_lock(folder):
@@ -235,15 +235,19 @@ def key_parts(recipe: Recipe, id: str, keys: Mapping[str, str]) -> dict[str, Any
         "seed": recipe.seed,
         "settings": _flat(settings),
         "inputs": inputs,
-        "code": {room: digest_code(room) for room in code_of(stage)},
+        "code": code_of(stage),
         "files": {str(path): digest_file(path) for path in stage.files()},
     }
 
 
-def code_of(stage: Stage) -> tuple[str, ...]:
-    """The rooms and files of the package that the result of a stage depends on: its own file is one."""
-    own = type(stage).__module__.removeprefix("tunesmith.").replace(".", "/") + ".py"
-    return (own, "core/types.py", *stage.rooms)
+def code_of(stage: Stage) -> dict[str, str]:
+    """The code that the result of a stage depends on, by digest: rooms and files of the package, the file of the stage
+    itself, and the plug-ins that have registered something for one of the rooms."""
+    module = type(stage).__module__
+    ours = module.partition(".")[0] == plugins.OWN
+    own = (module.removeprefix(f"{plugins.OWN}.").replace(".", "/") + ".py",) if ours else ()
+    found = {room: digest_code(room) for room in (*own, "core/types.py", *stage.rooms)}
+    return found | plugins.digests(stage.rooms, module)
 
 
 def _flat(value: Any, above: str = "") -> dict[str, Any]:
@@ -279,7 +283,7 @@ def digest_code(room: str) -> str:
     files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
     hashed = hashlib.sha256()
     for file in files:
-        if file.suffix in {".py", ".yaml", ".jinja", ".html", ".css", ".js", ".txt"}:
+        if file.suffix in plugins.CODE:
             hashed.update(str(file.relative_to(PACKAGE)).encode())
             hashed.update(hashlib.sha256(file.read_bytes()).digest())
     return hashed.hexdigest()

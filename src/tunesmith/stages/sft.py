@@ -13,7 +13,7 @@ from pydantic import Field
 from rich.markup import escape
 
 from tunesmith.core.document import Problem
-from tunesmith.core.errors import TemplateRefused, TrainError, counted
+from tunesmith.core.errors import TemplateRefused, TrainError, counted, near
 from tunesmith.core.settings import MOST_ROWS, Settings
 from tunesmith.core.types import Conversation
 from tunesmith.stages import rows, training
@@ -111,6 +111,9 @@ class Sft(Stage):
         default=None,
         description="The chat format to give a base that has none; its control tokens are added. Default: its own.",
     )
+    objective: str = Field(
+        default="sft", description="What is learned from the tokens: sft, or an objective of a plug-in by its name."
+    )
     rehearsal: float = Field(
         default=0.0,
         ge=0,
@@ -139,6 +142,13 @@ class Sft(Stage):
     unkeyed: ClassVar[tuple[str, ...]] = ("samples",)
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
+        if self.objective != type(self).model_fields["objective"].default:  # which is known without loading torch
+            from tunesmith.train.objectives import OBJECTIVES
+
+            if self.objective not in OBJECTIVES:
+                yield Problem(
+                    ("objective",), f"objective {self.objective!r} is not known{near(self.objective, OBJECTIVES)}"
+                )
         folder = job.inputs.get(self.model)
         if folder is None or self.chat is not None:
             return
@@ -173,10 +183,20 @@ def tune(stage: Sft, job: Job, conversations: Sequence[Conversation]) -> dict[st
     shares = stage.mixture.documents(wanted, means)
     if stage.rehearsal:
         shares = {**{task: (1 - stage.rehearsal) * share for task, share in shares.items()}, TEXT: stage.rehearsal}
-    settings = training.in_steps(job, stage.train, "sft", stores, shares, [TEXT] if stage.rehearsal else [])
+    settings = training.in_steps(job, stage.train, stage.objective, stores, shares, [TEXT] if stage.rehearsal else [])
     _say(job, settings, shares, means, {name: len(store) for name, store in stores.items()})
     info = training.fit(
-        job, str(base), "sft", stores, shares, settings, tokenizer, fmt, new_ids, clusters, stage.samples
+        job,
+        str(base),
+        stage.objective,
+        stores,
+        shares,
+        settings,
+        tokenizer,
+        fmt,
+        new_ids,
+        clusters,
+        stage.samples,
     )
     return {
         **info,

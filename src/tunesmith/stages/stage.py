@@ -107,4 +107,4 @@ class Stage(Settings):
         raise NotImplementedError
 
 
-KINDS: Registry[type[Stage]] = Registry("Stage kind")
+KINDS: Registry[type[Stage]] = Registry("Stage kind", room="stages")

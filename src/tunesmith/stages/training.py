@@ -232,7 +232,13 @@ def fit(
     if job.calls:
         folders = {name: folder_of(store) for name, store in sources.items()}
         job.calls.make({**call, "sources": folders, "settings": settings.model_dump(mode="json")})
-    result = train(**call, sources=sources, settings=settings, on_save=sampler(fmt, samples, job.out))
+    result = train(
+        **call,
+        sources=sources,
+        settings=settings,
+        on_save=sampler(fmt, samples, job.out),
+        progress=not job.console.quiet,
+    )
     shutil.rmtree(job.out / "checkpoints", ignore_errors=True)  # the model is whole; nothing is left to go on from
     for name, count in result.left_out.items():
         if count:

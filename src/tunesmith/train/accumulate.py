@@ -12,7 +12,6 @@ from tunesmith.core.errors import NonFiniteLoss, TrainError
 from tunesmith.models.policy import Policy
 from tunesmith.train.batch import Batch
 from tunesmith.train.objective import Loss, Objective, loss_of
-from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.optim import Weights
 
 

@@ -13,8 +13,7 @@ from fractions import Fraction
 from tunesmith.core.errors import DataError
 from tunesmith.core.settings import MOST_STEPS
 from tunesmith.plan import TokenStore
-from tunesmith.train.objective import OBJECTIVES
-from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
+from tunesmith.train.objectives import OBJECTIVES
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.validation import apart
 

@@ -18,7 +18,6 @@ from tunesmith.train.identity import (
     TrainResult,
 )
 from tunesmith.train.log import OnEvent
-from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.trainer import OnSave, Trainer
 

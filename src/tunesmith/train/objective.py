@@ -48,7 +48,7 @@ class Objective(Protocol):
         """The summed loss."""
 
 
-OBJECTIVES: Registry[Objective] = Registry("Objective")
+OBJECTIVES: Registry[Objective] = Registry("Objective", room="train")
 
 
 def loss_of(policy: Policy, objective: Objective, batch: Batch) -> Loss:

@@ -32,7 +32,7 @@ from tunesmith.core.errors import CheckpointError, NonFiniteLoss, TrainError
 from tunesmith.core.lock import run_lock
 from tunesmith.core.malloc import keep_freed_memory
 from tunesmith.models.load import ModelSource, public_name
-from tunesmith.plan import Item, Plan, Row, TokenStore, seed_of
+from tunesmith.plan import Item, Row, TokenStore, seed_of
 from tunesmith.train import checkpoint, watch
 from tunesmith.train.accumulate import Accumulated, accumulate
 from tunesmith.train.assemble import Machine, assemble
@@ -50,14 +50,15 @@ from tunesmith.train.identity import (
 )
 from tunesmith.train.log import OnEvent, RunLog, StepEvent
 from tunesmith.train.nonfinite import blame
-from tunesmith.train.objective import OBJECTIVES, loss_of
-from tunesmith.train.objectives import pretrain, sft  # noqa: F401  (they register themselves)
+from tunesmith.train.objective import loss_of
+from tunesmith.train.objectives import OBJECTIVES
 from tunesmith.train.optim import compute_dtype, rate_at
 from tunesmith.train.parallel import Ranks, ranks_lost_are_told
+from tunesmith.train.planned import planned
 from tunesmith.train.recompute import compute_again
 from tunesmith.train.settings import TrainSettings
 from tunesmith.train.threads import Threads, another, threads_of
-from tunesmith.train.validation import Best, apart, validate
+from tunesmith.train.validation import Best, validate
 
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
 """Tokens in one forward pass where the settings leave it open."""
@@ -124,19 +125,9 @@ class Trainer:
 
     def _plan(self) -> None:
         """Which rows are learned from, in which order, and which are kept apart for validation."""
-        settings = self.settings
-        self._usable = {name: self.goal.usable(store) for name, store in self.sources.items()}
-        held_back = apart(self.sources, self._usable, settings.validation)
-        self._valid = [Item(name, int(i)) for name, mask in held_back.items() for i in np.flatnonzero(mask)]
-        self.plan = Plan(
-            {name: store.lengths for name, store in self.sources.items()},
-            self.shares,
-            seed=settings.seed,
-            batch_tokens=settings.batch_tokens,
-            row_length=settings.row_length,
-            steps=settings.steps,
-            keep={name: mask & ~held_back[name] for name, mask in self._usable.items()},
-        )
+        found = planned(self.goal, self.sources, self.shares, self.settings)
+        self.plan, self._usable = found.plan, found.usable
+        self._valid = [Item(name, int(i)) for name, mask in found.held_back.items() for i in np.flatnonzero(mask)]
 
     def _identity(self, objective: str, new_ids: Sequence[int]) -> tuple[torch.dtype, dict[str, Any]]:
         """The precision, and what makes this run the one that it is; another one in the folder is refused."""

@@ -63,8 +63,8 @@ def ask(
         tunesmith eval ask reading.yaml http://localhost:8000/v1#qwen#tokenizer=models/qwen
         tunesmith eval diff runs/compared#Qwen3-0.6B runs/compared#my
     """
+    from tunesmith.api.respondents import check_apart, is_server, name_of, opened
     from tunesmith.ask.cache import Cache
-    from tunesmith.cli.respondents import check_apart, is_server, name_of, opened
     from tunesmith.evals.asking.suite import Suite
     from tunesmith.evals.evaluation import Model, evaluate
     from tunesmith.stages.build import load_tasks_of

@@ -37,8 +37,8 @@ def harness(
     tasks = _tasks(task, include or ())
     import lm_eval
 
-    from tunesmith.cli.folders import open_folder
-    from tunesmith.cli.respondents import name_and_place, name_of
+    from tunesmith.api.folders import open_folder
+    from tunesmith.api.respondents import name_and_place, name_of
     from tunesmith.core.types import Conversation, Message
     from tunesmith.data.leaks.sources import training_items
     from tunesmith.evals.harness.model import HarnessModel

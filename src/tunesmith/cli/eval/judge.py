@@ -27,8 +27,8 @@ def judge(
         tunesmith eval judge runs/my runs/my#base --by http://localhost:8000/v1#judge
         tunesmith eval judge runs/asked#a runs/asked#b runs/asked#c --by runs/judge
     """
+    from tunesmith.api.respondents import opened
     from tunesmith.ask.cache import Cache
-    from tunesmith.cli.respondents import opened
     from tunesmith.evals.compare.changes import answers_of
     from tunesmith.evals.judges.judge import judge as judge_all
     from tunesmith.evals.judges.judge import matches_of

@@ -33,6 +33,7 @@ from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
 
+from tunesmith.core import plugins
 from tunesmith.core.errors import DataError, counted
 from tunesmith.core.types import LEVELS, Conversation, Level, SetAside
 from tunesmith.data import store
@@ -211,6 +212,11 @@ def _read(
     tasks: Sequence[Task], orders: Orders, folder: Path, engine: str, workers: int, progress: Progress
 ) -> list[Done]:
     """Let the workers read all units of all tasks; a task of which nothing can be used is an error."""
+    if workers > 1 and plugins.typed_in(orders.outside):
+        raise DataError(
+            f"A reader or a step of cleaning was defined in a notebook or at a prompt, where {workers} workers cannot "
+            "import it. Use workers=1, or put it into a file and import that."
+        )
     task_of: list[int] = []
     """The task of each unit."""
 

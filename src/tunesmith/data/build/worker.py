@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import importlib
 import json
+import pickle
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from tunesmith.core import plugins
+from tunesmith.core.plugins import Outside
 from tunesmith.core.types import Comparison, Conversation, SetAside, Source
 from tunesmith.core.whole import write_whole
 from tunesmith.data import store
@@ -48,13 +51,26 @@ class Orders:
     format: str
     seed: int
     modules: tuple[str, ...] = ()
-    """Modules whose import registers the readers of the tasks."""
+    """Modules of the package whose import registers the readers of the tasks."""
     cleaning: Cleaning = field(default_factory=Cleaning)
+    outside: tuple[Outside, ...] = ()
+    """Plug-ins with readers and steps of cleaning."""
 
     @classmethod
     def of(cls, tasks: Sequence[Task], wish: HeldOut, format: str, seed: int, cleaning: Cleaning) -> Orders:
-        modules = sorted({READERS[task.reader].read.__module__ for task in tasks})
-        return cls(tuple(tasks), wish, format, seed, tuple(modules), cleaning)
+        modules = {READERS[task.reader].read.__module__ for task in tasks}
+        ours = sorted(module for module in modules if module.partition(".")[0] == plugins.OWN)
+        return cls(tuple(tasks), wish, format, seed, tuple(ours), cleaning, plugins.modules(["data"]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The settings of a step of cleaning can only be unpickled where the plug-in that defines it was imported.
+        return _orders, (self.outside, pickle.dumps(tuple(getattr(self, field.name) for field in fields(self))))
+
+
+def _orders(outside: Sequence[Outside], rest: bytes) -> Orders:
+    """The orders in a worker."""
+    plugins.again(outside)
+    return Orders(*pickle.loads(rest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, model_validator
 
-from tunesmith.core.settings import MOST_ROWS, Settings
+from tunesmith.core.errors import near
+from tunesmith.core.settings import MOST_ROWS, Settings, check
 from tunesmith.core.types import Comparison, Conversation
-from tunesmith.data.clean.step import Step, Switch
+from tunesmith.data.clean.step import STEPS, Step, Switch
 from tunesmith.data.clean.steps.boilerplate import Boilerplate
 from tunesmith.data.clean.steps.echo import Echo
 from tunesmith.data.clean.steps.empty import Empty
@@ -96,6 +97,9 @@ class Cleaning(Settings):
     private: Private = Private()
     safety: Safety = Safety()
     quality: Quality = Quality()
+    outside: dict[str, SerializeAsAny[Step]] = Field(
+        default={}, description="Steps of plug-ins; they may also stand beside ours, by their names."
+    )
 
     repeated: Repeated = Repeated()
     near: Near = Near()
@@ -105,8 +109,35 @@ class Cleaning(Settings):
 
     def steps(self) -> list[tuple[str, Step]]:
         """The steps that look at one row and are on, by name."""
-        every = [(name, getattr(self, name)) for name in type(self).model_fields]
+        ours = [(name, getattr(self, name)) for name in type(self).model_fields]
+        every = [*ours, *sorted(self.outside.items())]
         return [(name, step) for name, step in every if isinstance(step, Step) and step.on]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_of_plugins(cls, value: Any) -> Any:
+        """Steps that are not ours, checked by their own settings."""
+        if not isinstance(value, dict):
+            return value
+        given = value.get("outside", {})
+        steps = dict(given) if isinstance(given, dict) else {}
+        steps |= {name: value[name] for name in value if name not in cls.model_fields and name in STEPS}
+        if not steps:
+            return value
+        rest = {name: settings for name, settings in value.items() if name not in {*steps, "outside"}}
+        return {**rest, "outside": {name: _step(name, settings) for name, settings in steps.items()}}
+
+
+def _step(name: str, settings: Any) -> Step:
+    if isinstance(settings, Step):
+        return settings
+    if name not in STEPS:
+        raise ValueError(f"there is no step {name!r} of a plug-in{near(name, STEPS)}")
+    found = check(STEPS[name], settings)
+    if found.value is None:
+        told = "; ".join(f"{'.'.join(map(str, (name, *problem.where)))}: {problem.what}" for problem in found.problems)
+        raise ValueError(told)
+    return found.value
 
 
 class Cleaner:

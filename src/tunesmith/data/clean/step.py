@@ -5,7 +5,8 @@
 
         def clean(self, row: Conversation) -> Conversation | str: ...
 
-A new step is a file in ``steps`` and a line in ``Cleaning``, where its name in recipes and its turn are.
+A new step is a file in ``steps`` and a line in ``Cleaning``, where its name in recipes and its turn are. A plug-in
+registers its step instead: ``@STEPS.add("echo")``; it comes after ours, in the order of names.
 
 It gives the row back, as it is or mended, or says in a few words why the row should go. The words before a colon are
 the reason that is counted; what follows is about the one row. A row sees no other row here: what compares rows
@@ -22,6 +23,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from tunesmith.core.registry import Registry
 from tunesmith.core.settings import Settings
 from tunesmith.core.types import Comparison, Conversation, Message
 
@@ -46,6 +48,9 @@ class Step(Switch):
         """The row, as it is or mended; or why it should go."""
         raise NotImplementedError
 
+
+STEPS: Registry[type[Step]] = Registry("Cleaning step", room="data")
+"""The steps of plug-ins; ours are the fields of ``Cleaning``."""
 
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 

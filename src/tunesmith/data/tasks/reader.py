@@ -95,7 +95,7 @@ class Reader:
     """For files: the rows of one piece, by itself, so that many workers can share a file."""
 
 
-READERS: Registry[Reader] = Registry("Reader")
+READERS: Registry[Reader] = Registry("Reader", room="data")
 
 FILE_KEYS: dict[str, Key] = {
     "path": Key("path"),
@@ -116,7 +116,7 @@ def reader(
     """Register a function that finds the rows of a task by itself."""
 
     def register(read: Callable[[Task], Iterator[Found]]) -> Callable[[Task], Iterator[Found]]:
-        READERS.add(name)(Reader(read, dict(keys)))
+        READERS.add(name, read.__module__)(Reader(read, dict(keys)))
         return read
 
     return register
@@ -147,7 +147,7 @@ def row_reader(
                 yield from of_piece(piece, task)
 
         own = {**FILE_KEYS, **({"fill": FILL} if gives == "words" else {}), **(keys or {})}
-        READERS.add(name)(Reader(read, own, gives, sign, kind, of_piece))
+        READERS.add(name, of_row.__module__)(Reader(read, own, gives, sign, kind, of_piece))
         return of_row
 
     return register

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from tunesmith.ask.respondent import LIKELIEST, Draw, Failed, Format, Ids, Respondent, Said
-from tunesmith.core.errors import EvalError
+from tunesmith.core.errors import EvalError, TunesmithError
 from tunesmith.core.types import Conversation, Level, Message
 from tunesmith.evals.metrics import METRICS, WITHOUT_GOLD, Answer
 from tunesmith.evals.metrics.final_answer import conclusion
@@ -270,7 +270,7 @@ def _records(
     sample: int,
 ) -> list[Record]:
     """One for an answer; where a metric looks at several things in it, one for each."""
-    value = METRICS[metric](answer, row)
+    value = _value(metric, answer, row)
     only = Record(
         id=f"{row.id}~{sample}" if sample else row.id,
         model=name,
@@ -297,6 +297,21 @@ def _records(
     if isinstance(value, float):
         return [only]
     return [replace(only, id=f"{only.id}#{i}", value=one) for i, one in enumerate(value)]
+
+
+def _value(metric: str, answer: Answer, row: Conversation) -> float | Sequence[float]:
+    """The figure of a metric, which may be somebody's own."""
+    measure = METRICS[metric]
+    try:
+        value = measure(answer, row)
+    except TunesmithError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise EvalError(
+            f"The metric {metric!r} failed at the answer {answer.text[:80]!r} to {row.id}: {what}."
+        ) from error
+    return float(value) if isinstance(value, int) else value
 
 
 def _shown(question: Conversation, shots: int) -> str:

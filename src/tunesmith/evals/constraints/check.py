@@ -18,7 +18,7 @@ from tunesmith.core.errors import EvalError
 from tunesmith.core.registry import Registry
 
 Check = Callable[..., bool]
-CHECKS: Registry[Check] = Registry("Constraint")
+CHECKS: Registry[Check] = Registry("Constraint", room="evals")
 
 _RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "less than": int.__lt__,

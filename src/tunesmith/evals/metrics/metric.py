@@ -34,7 +34,7 @@ class Answer:
 
 
 Metric = Callable[[Answer, Conversation], "float | Sequence[float]"]
-METRICS: Registry[Metric] = Registry("Metric")
+METRICS: Registry[Metric] = Registry("Metric", room="evals")
 WITHOUT_GOLD = frozenset({"fresh", "same_language"})
 """Metrics that look at the answer and the question alone."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile import answer, hostile
+from tunesmith.api.respondents import _key_for, name_of, opened
 from tunesmith.ask.place import Place
-from tunesmith.cli.respondents import _key_for, name_of, opened
 from tunesmith.core.errors import EvalError
 
 

@@ -127,13 +127,14 @@ def opened(
 ) -> Asked:
     """Open it. A base model without a chat template is asked in plain text. ``at_once`` and ``timeout`` are for
     servers."""
+    from tunesmith.api.folders import open_folder
     from tunesmith.ask.place import Place
     from tunesmith.ask.plain import Plain
     from tunesmith.ask.respondent import Local
     from tunesmith.ask.server import Server
-    from tunesmith.cli.folders import open_folder
     from tunesmith.models.load import load_model
     from tunesmith.models.tokenizer import load_tokenizer
+    from tunesmith.models.vocabulary import extend
     from tunesmith.stages import hub
     from tunesmith.stages.training import open_format
 
@@ -153,6 +154,9 @@ def opened(
     known = cache.of(model_, folder) if cache and not again else None
     tok = load_tokenizer(folder)
     plain = chat == "plain" or (chat is None and tok.chat_template is None)
-    local = Local(model_, Plain(tok) if plain else open_format(folder, chat), known=known, alone=alone)
+    own = Plain(tok) if plain else open_format(folder, chat)
+    embeddings: Any = model_.get_input_embeddings()
+    extend(model_, range(embeddings.num_embeddings, len(own.tok)))  # control tokens that the model does not know yet
+    local = Local(model_, own, known=known, alone=alone)
     note = "asked in plain text, without a chat format" if plain else ""
     return Asked(name, str(folder), local, known, note, [str(path) for path in found.trained_on])

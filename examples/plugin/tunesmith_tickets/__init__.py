@@ -1,0 +1,1 @@
+"""A plug-in of tunesmith: one file for the reader, one for the metric, one for the objective."""
