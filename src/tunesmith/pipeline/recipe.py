@@ -43,7 +43,7 @@ class Recipe:
     """The file as it was read, kept beside the outputs."""
 
 
-class _Top(Settings):
+class Top(Settings):
     """The keys at the top of a recipe."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>.")
@@ -76,13 +76,13 @@ def _parsed(document: Document, overrides: Mapping[str, Any] | None) -> Recipe:
     problems = list(document.problems)
     value = document.value
     if not problems and not isinstance(value, dict):
-        problems.append(Problem((), f"a recipe is a mapping with the keys {', '.join(_Top.model_fields)}"))
+        problems.append(Problem((), f"a recipe is a mapping with the keys {', '.join(Top.model_fields)}"))
     if problems:
         raise RecipeError(document.report(problems))
     for key, new in (overrides or {}).items():
         problems += _override(value, key, new)
 
-    top = check(_Top, value, elsewhere=_of_stages())
+    top = check(Top, value, elsewhere=_of_stages())
     problems += top.problems
     stages: dict[str, Stage] = {}
     raw = value.get("stages")
@@ -126,7 +126,7 @@ def schema() -> dict[str, Any]:
                 "then": {"$ref": f"#/$defs/stage_{kind}"},
             }
         )
-    out = _Top.model_json_schema()
+    out = Top.model_json_schema()
     out["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     out["title"] = "tunesmith recipe"
     out["description"] = "What runs, with which settings, in which order."
@@ -242,7 +242,7 @@ def marked(kind: type[Stage], settings: Mapping[str, Any]) -> Iterator[tuple[Whe
 def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
     """Put ``stage.key=value`` of the command line where it belongs: a stage's key, or one at the top."""
     parts = key.split(".")
-    if parts[0] not in _Top.model_fields:
+    if parts[0] not in Top.model_fields:
         parts = ["stages", *parts]
     here: Any = value
     for i, part in enumerate(parts[:-1]):
