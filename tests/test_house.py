@@ -73,7 +73,10 @@ ALLOWED: dict[str, set[str]] = {
         "evals.corpus", "evals.judges", "evals.leaked", "evals.metrics", "evals.records", "evals.report",
         "evals.viewer",
     },
-    "pipeline": {"stages", "train", "evals.compare", "evals.records"},  # recipes, running them, ablations
+    # recipes, running them, ablations; a first recipe looks at the data and the model that it is for
+    "pipeline": {
+        "stages", "train", "evals.compare", "evals.records", "data.files", "data.load", "data.tasks", "models",
+    },
     "cli": {
         "data.build", "data.clean", "data.leaks", "data.load", "data.store", "data.tasks", "data.text", "data.writers",
         "chat", "models", "engine", "ask", "serve", "label", "evals.asking", "evals.compare", "evals.corpus",

@@ -15,8 +15,22 @@ from collections.abc import Sequence
 import typer
 
 from tunesmith import __version__
-from tunesmith.cli import ablate, chat, data, doctor, eval, explain, export, init, launch, quickstart, recipe, run
-from tunesmith.cli import show, train
+from tunesmith.cli import (
+    ablate,
+    chat,
+    data,
+    doctor,
+    eval,
+    explain,
+    export,
+    init,
+    launch,
+    quickstart,
+    recipe,
+    run,
+    show,
+    train,
+)
 from tunesmith.cli.door import pass_through
 from tunesmith.cli.verbs import Verbs
 

@@ -48,7 +48,7 @@ def explain(
         for number, one in enumerate(settings.explain(name)):
             if number:
                 console.print()
-            _show(console, one)
+            _show(console, one, translated=not number)
 
 
 def _kind(console: Console, kind: str) -> None:
@@ -64,10 +64,10 @@ def _kind(console: Console, kind: str) -> None:
     console.print(table)
 
 
-def _show(console: Console, one: Setting) -> None:
+def _show(console: Console, one: Setting, translated: bool) -> None:
     from rich.markup import escape
 
-    if one.note:
+    if one.note and translated:
         console.print(escape(one.note), highlight=False)
     where = f"of a stage of kind {' or '.join(one.kinds)}" if one.kinds else "at the top of a recipe"
     console.print(f"[bold]{escape(one.way)}[/] [dim]{where}[/]", highlight=False)

@@ -58,7 +58,7 @@ def memory(recipe: RecipeArg, set: Set = None) -> None:
     """Compute the memory for weights, gradients and optimizer of each training, without activations.
 
     The model is built on the meta device: nothing is loaded, and no memory is used. A base of the hub has to be in the
-    table of known models (models/known.yaml), or a folder.
+    table of known models (pipeline/known.yaml), or a folder.
 
     [bold]Examples[/]
 
@@ -76,4 +76,4 @@ def memory(recipe: RecipeArg, set: Set = None) -> None:
         table.add_row(id, need.precision, f"{need.total / 1e9:.2f} GB", need.parts())
     console = screen.console()
     console.print(table)
-    console.print("Activations come on top; see train.tokens_at_once and train.recompute.", style="dim", highlight=False)
+    console.print("Activations come on top: see train.tokens_at_once, train.recompute.", style="dim", highlight=False)

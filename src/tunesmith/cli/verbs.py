@@ -1,8 +1,8 @@
 """What a verb that there is not was meant to be: a slip, a verb one level down, or the word of another program.
 
-    tunesmith trian my.yaml     There is no verb 'trian'. Did you mean: tunesmith train
-    tunesmith lint my_tasks/    There is no verb 'lint'. Did you mean: tunesmith data lint
-    tunesmith finetune ...      There is no verb 'finetune'. Here it is: tunesmith run (the stages of a recipe)
+tunesmith trian my.yaml     There is no verb 'trian'. Did you mean: tunesmith train
+tunesmith lint my_tasks/    There is no verb 'lint'. Did you mean: tunesmith data lint
+tunesmith finetune ...      There is no verb 'finetune'. Here it is: tunesmith run (the stages of a recipe)
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def meant(path: str, group: Any, name: str) -> str:
         sub: f"{path} {word} {sub}" for word, inner in group.commands.items() for sub in getattr(inner, "commands", {})
     }
     top = path.split()[0]
-    if close := nearest(name, whole, cutoff=0.75):
-        return f"{told} Did you mean: {whole[close]}"
     if name in below:
         return f"{told} Did you mean: {below[name]}"
     key = name.lower()
     if key in FOREIGN and not (" " in path and FOREIGN[key][0] in path):
         ours, what = FOREIGN[key]
         return f"{told} Here it is: {top} {ours} ({what})."
+    if close := nearest(name, whole, cutoff=0.75):
+        return f"{told} Did you mean: {whole[close]}"
     if close := nearest(name, below, cutoff=0.75):
         return f"{told} Did you mean: {below[close]}"
     if close := nearest(name, FOREIGN, cutoff=0.8):

@@ -86,7 +86,7 @@ def explain(name: str) -> list[Setting]:
 
 def of_kind(kind: str) -> list[Setting]:
     """All settings of a kind of stage."""
-    return [one for one in _of(KINDS[kind], (kind,))]
+    return list(_of(KINDS[kind], (kind,)))
 
 
 def settings() -> Iterator[Setting]:

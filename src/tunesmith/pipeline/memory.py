@@ -3,8 +3,7 @@
     of_recipe(recipe)["tune"].total                            bytes
     line(recipe)                                               as the comment of a shipped recipe has it
 
-Where a stage starts from a model of the hub, its configuration is taken from ``models/known.yaml``, so that nothing is
-downloaded.
+The configuration of a model of the hub is taken from ``pipeline/known.yaml``, so that nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tunesmith.train.settings import TrainSettings
 if TYPE_CHECKING:
     from tunesmith.train.memory import Memory
 
-KNOWN = Path(__file__).parent.parent / "models" / "known.yaml"
+KNOWN = Path(__file__).parent / "known.yaml"
 """Configurations of models of the hub, by name."""
 
 
@@ -78,6 +77,7 @@ def line(recipe: Recipe, name: str) -> str:
     """The comment on memory that a shipped recipe carries, with the command that computes it again."""
     (need,) = of_recipe(recipe).values()
     return (
-        f"# Memory: {need.total / 1e9:.2f} GB = {need.parts()}, in {need.precision} on one GPU, without activations. "
-        f"Computed from the model's shape by:\n#   tunesmith recipe memory {name}"
+        f"# Memory: {need.total / 1e9:.2f} GB = {need.parts()},\n"
+        f"# in {need.precision} on one GPU, without activations. Computed on the meta device, from the shape, by:\n"
+        f"#   tunesmith recipe memory {name}"
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tunesmith.core import aliases
 from tunesmith.core.document import Document, Problem, Where
 from tunesmith.core.errors import RecipeError, near
 from tunesmith.core.settings import MOST_SEED, Settings, check, find_file, keys_of
@@ -162,7 +163,9 @@ def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
     if kind is None:
         return None, [Problem(where, f"'kind' is missing, wanted one of {', '.join(KINDS)}")]
     if not isinstance(kind, str) or kind not in KINDS:
-        what = f"stage kind {kind!r} is not known{near(str(kind), list(KINDS))}"
+        ours = aliases.KINDS.get(str(kind).lower())
+        meant = f"; here it is {ours}" if ours else near(str(kind), list(KINDS))
+        what = f"stage kind {kind!r} is not known{meant}"
         return None, [Problem((*where, "kind"), what)]
     checked = check(KINDS[kind], settings, where, elsewhere=_of_stages())
     return checked.value, checked.problems

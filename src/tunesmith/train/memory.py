@@ -27,7 +27,7 @@ from tunesmith.train.optim import INNER, Kind
 from tunesmith.train.settings import TrainSettings
 
 FULL = 4
-"""Bytes of a number in float32, in which gradients and moments are kept; of a trained weight too, in one part or two."""
+"""Bytes of a float32: of each number of a gradient or a moment, and of each trained weight, in one part or two."""
 FOUR_BIT_BLOCK, SCALE_BLOCK = 64, 256
 """Neighbours that share a scale in NF4, and scales that share one when they are put into eight bits."""
 CODES = 16 * FULL + 256 * FULL + FULL
