@@ -2,7 +2,7 @@
 
 tunesmith trian my.yaml     There is no verb 'trian'. Did you mean: tunesmith train
 tunesmith lint my_tasks/    There is no verb 'lint'. Did you mean: tunesmith data lint
-tunesmith finetune ...      There is no verb 'finetune'. Here it is: tunesmith run (the stages of a recipe)
+tunesmith finetune ...      There is no verb 'finetune'. Here it is `run`, with a recipe
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _default(info: FieldInfo) -> str:
     """The default as YAML has it."""
     if info.is_required():
         return ""
-    return _yaml(info.get_default(call_default_factory=True))  # type: ignore[call-arg]
+    return _yaml(info.get_default(call_default_factory=True))
 
 
 def _yaml(value: Any) -> str:

@@ -85,13 +85,13 @@ class Evaluate(Stage):
     def files(self) -> list[Path]:
         from tunesmith.data.build.manifest import files_of
         from tunesmith.data.files import files_in
-        from tunesmith.evals.asking.suite import Suite
+        from tunesmith.evals.asking.suite import Suite, suite_file
 
         found: list[Path] = []
         for path in self.suites:
             suite = Suite.load(path)
             tasks = load_tasks_of(suite.tasks) if suite.tasks else []
-            found += [Path(path), *(file for task in tasks for file in files_of(task))]
+            found += [suite_file(path)[0], *(file for task in tasks for file in files_of(task))]
             found += [file for place in suite.text for file in files_in(Path(place))]
         return list(dict.fromkeys(found))
 
