@@ -73,7 +73,10 @@ ALLOWED: dict[str, set[str]] = {
         "evals.corpus", "evals.judges", "evals.leaked", "evals.metrics", "evals.records", "evals.report",
         "evals.viewer",
     },
-    "pipeline": {"stages", "train", "evals.compare", "evals.records"},  # recipes, running them, ablations
+    # recipes, running them, ablations; a first recipe looks at the data and the model that it is for
+    "pipeline": {
+        "stages", "train", "evals.compare", "evals.records", "data.files", "data.load", "data.tasks", "models",
+    },
     # what `import tunesmith` offers: it calls what recipes call, so it may import all of that
     "api": {
         "data.build", "data.clean", "data.load", "data.tasks", "chat", "plan", "models", "engine", "train", "ask",

@@ -99,6 +99,9 @@ def test_chats_with_long_answers_pass_through_to_the_report(place: Path, capsys:
     found = json.loads((out / "report.json").read_text())
     held = {r["model"]: r for r in found["results"] if (r["level"], r["shots"]) == ("instance", 0)}
     assert {r["metric"] for r in held.values()} == {"answer_bits"} and set(held) == {"base", "tuned"}
+    losses = json.loads((place / "runs/chats/eval/losses.json").read_text())
+    loss = {one["model"]: one["per_token"] for one in losses if one["level"] == "instance"}
+    assert 0 < loss["tuned"] < loss["base"]
     assert held["tuned"]["value"] < held["base"]["value"] < 20
     answers = [json.loads(line) for line in (out / "eval/answers.jsonl").read_text().splitlines()]
     longest = max(len(r["gold"][0]) for r in answers)

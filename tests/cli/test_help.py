@@ -22,7 +22,10 @@ from tunesmith.pipeline import recipe
 from tunesmith.pipeline.ablation import BUILT_IN
 
 SRC = Path(__file__).parents[2] / "src" / "tunesmith"
-VERBS = {"quickstart", "doctor", "run", "train", "launch", "eval", "ablate", "export", "data", "show", "chat"}
+VERBS = {
+    "quickstart", "init", "help", "doctor", "run", "train", "launch", "eval", "ablate", "export", "data", "recipe",
+    "show", "chat",
+}  # fmt: skip
 
 
 def every_command(command: Any, name: str = "tunesmith") -> Iterator[tuple[str, Any]]:

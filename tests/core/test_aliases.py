@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tunesmith.core.aliases import FOREIGN
+from tunesmith.core.aliases import KINDS as OTHER_KINDS
 from tunesmith.core.errors import RecipeError
 from tunesmith.core.settings import keys_of
 from tunesmith.pipeline import recipe
@@ -80,3 +81,34 @@ def test_at_the_top() -> None:
     assert told(GOOD + "tasks: [a]\n").endswith("tasks: unknown key; it is `tasks` of a stage of kind build")
     assert told(GOOD + "vocab_size: 3\n").endswith("it is `vocab_size` of a stage of kind tokenizer")
     assert told(GOOD + "sead: 3\n").endswith("did you mean 'seed'?")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("lora", "stage kind 'lora' is not known; here it is sft, with `train: {adapter: {rank: 16}}`"),
+        ("QLoRA", "here it is sft, with `train: {adapter: {rank: 16, bits: 4}}`"),
+        ("evaluate", "here it is eval"),
+        ("stf", "did you mean 'sft'?"),
+    ],
+)
+def test_kinds_of_stages_by_other_names(kind: str, said: str) -> None:
+    assert said in told(GOOD.replace("kind: sft", f"kind: {kind}"))
+    assert not set(KINDS) & set(OTHER_KINDS)
+
+
+PASTED = [
+    "lora", "lora_r", "lora_rank", "lora_alpha", "lora_dropout", "target_modules", "load_in_4bit", "load_in_8bit",
+    "quantization_bit", "learning_rate", "lr_scheduler_type", "warmup_ratio", "warmup_steps",
+    "gradient_accumulation_steps", "per_device_train_batch_size", "num_train_epochs", "max_steps", "cutoff_len",
+    "max_length", "max_seq_length", "packing", "sample_packing", "bf16", "fp16", "gradient_checkpointing",
+    "deepspeed", "fsdp", "neftune_noise_alpha", "logging_steps", "save_steps", "save_total_limit", "eval_steps",
+    "report_to", "output_dir", "model_name_or_path", "dataset", "dataset_name", "train_on_inputs",
+    "completion_only_loss", "assistant_only_loss", "chat_template", "template", "val_set_size",
+    "load_best_model_at_end", "group_by_length", "dataloader_num_workers", "preprocessing_num_workers", "peft_config",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PASTED)
+def test_what_people_paste_from_other_trainers_is_known(name: str) -> None:
+    assert name in FOREIGN

@@ -19,7 +19,7 @@ from tunesmith.pipeline import recipe  # registers what a recipe can name
 from tunesmith.pipeline.ablation import Ablation
 from tunesmith.stages.stage import KINDS
 
-ROOTS: list[type[BaseModel]] = [recipe._Top, Ablation, Suite, *(KINDS[kind] for kind in KINDS)]
+ROOTS: list[type[BaseModel]] = [recipe.Top, Ablation, Suite, *(KINDS[kind] for kind in KINDS)]
 
 
 def classes() -> list[type[BaseModel]]:

@@ -122,6 +122,10 @@ class Respondent(Protocol):
         """How many tokens a text has, where that is known."""
         ...
 
+    def option_tokens(self, question: Conversation) -> tuple[int, ...]:
+        """How many tokens each option has as an answer, its end included: those whose likelihood ``likely`` sums."""
+        ...
+
     def tokens(self, question: Conversation, said: Said) -> Tokens | None:
         """The tokens of a question and of what was said to it, where they are known."""
         ...
@@ -239,6 +243,10 @@ class Local:
     def length(self, text: str) -> int:
         """How many tokens a text has."""
         return len(self.fmt.text_ids(text))
+
+    def option_tokens(self, question: Conversation) -> tuple[int, ...]:
+        """The tokens of each option, its end included."""
+        return tuple(map(len, option_ids(self.fmt, question)))
 
     def tokens(self, question: Conversation, said: Said) -> Tokens:
         """The tokens of a question and of what was said to it."""

@@ -201,6 +201,10 @@ class Server:
         """How many tokens a text has, where the format is known."""
         return len(self.fmt.text_ids(text)) if self.fmt else None
 
+    def option_tokens(self, question: Conversation) -> tuple[int, ...]:
+        """The tokens of each option, its end included; none where the format is not known."""
+        return tuple(map(len, option_ids(self.fmt, question))) if self.fmt else ()
+
     def tokens(self, question: Conversation, said: Said) -> None:
         """What the server made of a question is not known."""
         return

@@ -1,6 +1,6 @@
 """The command line: one file a verb, nothing heavy imported before a verb needs it.
 
-    tunesmith quickstart | run | train | eval | ablate | data | show | chat | doctor
+    tunesmith quickstart | init | run | train | eval | ablate | data | recipe | show | chat | help | doctor
 
 A verb reads its arguments, calls the package, prints; it computes nothing that a program could not have as well.
 Errors leave through ``door``: one line and an exit code.
@@ -15,10 +15,27 @@ from collections.abc import Sequence
 import typer
 
 from tunesmith import __version__
-from tunesmith.cli import ablate, chat, data, doctor, eval, export, launch, quickstart, run, show, train
+from tunesmith.cli import (
+    ablate,
+    chat,
+    data,
+    doctor,
+    eval,
+    explain,
+    export,
+    init,
+    launch,
+    quickstart,
+    recipe,
+    run,
+    show,
+    train,
+)
 from tunesmith.cli.door import pass_through
+from tunesmith.cli.verbs import Verbs
 
 app = typer.Typer(
+    cls=Verbs,
     name="tunesmith",
     help="From labelled data and a base language model to a model that follows instructions, "
     "with proof of how far it generalises.",
@@ -57,7 +74,10 @@ def _all(
 
 
 app.command(rich_help_panel="Start here")(quickstart.quickstart)
+app.command(rich_help_panel="Start here")(init.init)
+app.command(name="help", rich_help_panel="Start here")(explain.explain)
 app.command(rich_help_panel="Start here")(doctor.doctor)
+app.add_typer(recipe.app, name="recipe", rich_help_panel="Recipes")
 app.command(rich_help_panel="Recipes")(run.run)
 app.command(rich_help_panel="Recipes")(train.train)
 app.command(rich_help_panel="Recipes", context_settings={"ignore_unknown_options": True})(launch.launch)

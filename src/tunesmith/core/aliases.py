@@ -48,6 +48,8 @@ _ATTENTION = Ours("", "the fastest attention that computes the same is chosen by
 _RESUMED = Ours("", "a run that was stopped goes on by itself; --again <stage> starts a stage anew")
 _NO_PUSH = Ours("", "nothing is uploaded; a stage of kind export writes a folder for use elsewhere")
 _NO_CODE = Ours("", "code that comes with a model is never run")
+_BEST = Ours("train.keep", "best keeps the model with the lowest loss on the rows of `train.validation`")
+_WORKERS = Ours("build.workers", "processes that share the work of a build; training needs none")
 _KEPT = Ours("", "the newest two checkpoints are kept while a stage runs, and the model when it is done")
 
 FOREIGN: dict[str, Ours] = {
@@ -152,8 +154,74 @@ FOREIGN: dict[str, Ours] = {
     "validation_split": _HELD,
     "warmup_ratio": _WARMUP,
     "warmup_steps": _WARMUP,
+    "adapter_config": _LORA,
+    "auto_resume_from_checkpoints": _RESUMED,
+    "cutoff_length": _LENGTH,
+    "dataloader_num_workers": _WORKERS,
+    "dataset_num_proc": _WORKERS,
+    "dataset_text_field": Ours("build.text", "plain text; rows of another shape name their columns in a task file"),
+    "early_stopping_patience": _BEST,
+    "eval_dataset": _HELD,
+    "eval_steps_per_epoch": _VALIDATED,
+    "fp32": _PRECISION,
+    "gradient_clip_val": Ours("train.clip", "the largest norm of the gradient; 0 switches clipping off"),
+    "gradient_checkpointing_kwargs": _RECOMPUTE,
+    "group_by_length": _ALWAYS_PACKED,
+    "load_best_model_at_end": _BEST,
+    "lora_config": _LORA,
+    "lora_modules_to_save": _TARGETS,
+    "lora_target_linear": _TARGETS,
+    "lr_scheduler_kwargs": _SCHEDULE,
+    "max_input_length": _LENGTH,
+    "max_prompt_length": _LENGTH,
+    "max_sequence_length": _LENGTH,
+    "max_tokens": _LENGTH,
+    "metric_for_best_model": _BEST,
+    "min_lr": _SCHEDULE,
+    "neftune_alpha": Ours("train.noise", "noise on the embeddings; 5 is usual for few rows"),
+    "num_cycles": _SCHEDULE,
+    "num_steps": Ours("train.steps", "optimizer steps of the whole run"),
+    "num_warmup_steps": _WARMUP,
+    "peft_config": _LORA,
+    "per_gpu_train_batch_size": _BATCH,
+    "preprocessing_num_workers": _WORKERS,
+    "pretrained_model_name_or_path": _MODEL,
+    "qlora": _BITS,
+    "quantization": _BITS,
+    "quantization_config": _BITS,
+    "response_template": _ANSWERS,
+    "run_name": Ours("", "the recipe's `name` is the run's"),
+    "seq_len": _LENGTH,
+    "seq_length": _LENGTH,
+    "train_dataset": _DATA,
+    "train_on_prompt": _ANSWERS,
+    "train_split": _HELD,
+    "use_qlora": _BITS,
+    "wandb_project": Ours("train.track", "tensorboard, wandb, trackio, mlflow; the environment names the project"),
+    "zero_stage": _SHARD,
     "wd": Ours("train.weight_decay", "the decoupled decay of matrices"),
 }
+
+KINDS: dict[str, str] = {
+    "lora": "sft, with `train: {adapter: {rank: 16}}`",
+    "qlora": "sft, with `train: {adapter: {rank: 16, bits: 4}}`",
+    "full": "sft, without an adapter",
+    "finetune": "sft",
+    "fine-tune": "sft",
+    "instruct": "sft",
+    "train": "sft, or pretrain for plain text",
+    "tune": "sft",
+    "pt": "pretrain",
+    "cpt": "pretrain",
+    "data": "build",
+    "dataset": "build",
+    "preprocess": "build",
+    "evaluate": "eval",
+    "test": "eval",
+    "merge": "export; a trained model is merged already",
+    "gguf": "export",
+}
+"""What other programs call the kinds of stages."""
 
 
 def answer(name: str, top: bool = False) -> str:

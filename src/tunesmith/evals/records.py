@@ -73,6 +73,8 @@ class Record:
     looked."""
     sample: int = 0
     """Which of several answers to its question this is, from 1; 0 where it was asked once."""
+    tokens: int = 0
+    """Of the given answer, its end included, where the value is how well that is predicted (``answer_bits``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def read_records(path: Path | str) -> list[Record]:
 
 _LISTS: dict[str, type] = {"gold": str, "options": str, "likely": float, "unasked": float}
 _OTHERS: dict[str, type | tuple[type, ...]] = {
-    "shots": int, "sample": int, "value": (int, float), "finished": bool, "leak": (str, type(None))
+    "shots": int, "sample": int, "tokens": int, "value": (int, float), "finished": bool, "leak": (str, type(None))
 }  # fmt: skip
 _LARGEST = 1e15
 """No metric gives more; sums of such values are still numbers."""
@@ -207,6 +209,36 @@ def scores(records: Iterable[Record]) -> list[Score]:
             got = rate(rows)
             found.append(Score(model, level, format, shots, metric, got.value, got.low, got.high, got.n))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The loss on given answers, as training logs it: nats for each token, every token counting the same."""
+
+    model: str
+    level: str
+    format: str
+    shots: int
+    per_token: float
+    tokens: int
+    answers: int
+
+
+def losses(records: Iterable[Record]) -> list[Loss]:
+    """The held-out loss per token of each model and level, from records that tell how well answers are predicted."""
+    found: dict[tuple[str, str, str, int], list[Record]] = {}
+    for r in records:
+        if r.metric == "answer_bits" and r.tokens > 0 and r.gold and r.sample <= 1:
+            found.setdefault((r.model, r.level, r.format, r.shots), []).append(r)
+    return [
+        Loss(*key, sum(map(_nats, many)) / sum(r.tokens for r in many), sum(r.tokens for r in many), len(many))
+        for key, many in found.items()
+    ]
+
+
+def _nats(record: Record) -> float:
+    """How unlikely the given answer is, from its bits for each byte."""
+    return record.value * math.log(2) * max(1, len(record.gold[0].encode()))
 
 
 LESS_IS_BETTER = frozenset({"bits_per_byte", "answer_bits"})

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tunesmith.core import plugins
+from tunesmith.core import aliases, plugins
 from tunesmith.core.document import Document, Problem, Where
 from tunesmith.core.errors import PluginError, RecipeError, near
 from tunesmith.core.settings import MOST_SEED, Settings, check, find_file, keys_of
@@ -44,7 +44,7 @@ class Recipe:
     """The file as it was read, kept beside the outputs."""
 
 
-class _Top(Settings):
+class Top(Settings):
     """The keys at the top of a recipe."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the output folder: runs/<name>.")
@@ -81,14 +81,14 @@ def _parsed(document: Document, overrides: Mapping[str, Any] | None) -> Recipe:
     problems = list(document.problems)
     value = document.value
     if not problems and not isinstance(value, dict):
-        problems.append(Problem((), f"a recipe is a mapping with the keys {', '.join(_Top.model_fields)}"))
+        problems.append(Problem((), f"a recipe is a mapping with the keys {', '.join(Top.model_fields)}"))
     if problems:
         raise RecipeError(document.report(problems))
     for key, new in (overrides or {}).items():
         problems += _override(value, key, new)
     problems += _load_plugins(value.get("plugins"))
 
-    top = check(_Top, value, elsewhere=_of_stages())
+    top = check(Top, value, elsewhere=_of_stages())
     problems += top.problems
     stages: dict[str, Stage] = {}
     raw = value.get("stages")
@@ -132,7 +132,7 @@ def schema() -> dict[str, Any]:
                 "then": {"$ref": f"#/$defs/stage_{kind}"},
             }
         )
-    out = _Top.model_json_schema()
+    out = Top.model_json_schema()
     out["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     out["title"] = "tunesmith recipe"
     out["description"] = "What runs, with which settings, in which order."
@@ -168,7 +168,9 @@ def _stage(id: Any, settings: Any) -> tuple[Stage | None, list[Problem]]:
     if kind is None:
         return None, [Problem(where, f"'kind' is missing, wanted one of {', '.join(KINDS)}")]
     if not isinstance(kind, str) or kind not in KINDS:
-        what = f"stage kind {kind!r} is not known{near(str(kind), list(KINDS))}"
+        ours = aliases.KINDS.get(str(kind).lower())
+        meant = f"; here it is {ours}" if ours else near(str(kind), list(KINDS))
+        what = f"stage kind {kind!r} is not known{meant}"
         return None, [Problem((*where, "kind"), what)]
     checked = check(KINDS[kind], settings, where, elsewhere=_of_stages())
     return checked.value, checked.problems
@@ -261,7 +263,7 @@ def _load_plugins(names: Any) -> list[Problem]:
 def _override(value: dict[str, Any], key: str, new: Any) -> list[Problem]:
     """Put ``stage.key=value`` of the command line where it belongs: a stage's key, or one at the top."""
     parts = key.split(".")
-    if parts[0] not in _Top.model_fields:
+    if parts[0] not in Top.model_fields:
         parts = ["stages", *parts]
     here: Any = value
     for i, part in enumerate(parts[:-1]):

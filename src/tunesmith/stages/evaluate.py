@@ -85,13 +85,13 @@ class Evaluate(Stage):
     def files(self) -> list[Path]:
         from tunesmith.data.build.manifest import files_of
         from tunesmith.data.files import files_in
-        from tunesmith.evals.asking.suite import Suite
+        from tunesmith.evals.asking.suite import Suite, suite_file
 
         found: list[Path] = []
         for path in self.suites:
             suite = Suite.load(path)
             tasks = load_tasks_of(suite.tasks) if suite.tasks else []
-            found += [Path(path), *(file for task in tasks for file in files_of(task))]
+            found += [suite_file(path)[0], *(file for task in tasks for file in files_of(task))]
             found += [file for place in suite.text for file in files_in(Path(place))]
         return list(dict.fromkeys(found))
 
@@ -142,13 +142,14 @@ class Evaluate(Stage):
         found = leaks_into(questions, map(item_of, trained_on))
         records = marked(asking.records, questions, found)
         models = list(dict.fromkeys(r.model for r in records))
+        loss = _losses(job, records)
         write_records(job.out / ANSWERS, records)
         leaks = dict.fromkeys(models, found)
         write_leaks(job.out / "leaks.jsonl", leaks)
         write_viewer(job.out / "answers.html", job.out.parent.name, records, traces=asking.traces, leaks=leaks)
         audited = {r.id: bool(r.leak) for r in records if r.leak is not None}
         job.step(f"{len(records):,} answers; {sum(audited.values()):,} of {len(audited):,} questions leak")
-        return {"answers": len(records), "models": sorted(models)}
+        return {"answers": len(records), "models": sorted(models), **({"losses": loss} if loss else {})}
 
     def _judged(self, job: Job, records: Sequence[Record]) -> None:
         """Let the judge compare the answers to open-ended questions, in ``judged.json``."""
@@ -205,6 +206,24 @@ class Evaluate(Stage):
                 how = How(max_new_tokens=limit, rank=False)
                 found += ask_all(Local(model, fmt), new, name=format, format=asked, how=how, progress=tell)
         return found
+
+
+def _losses(job: Job, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Tell the loss on held-out answers to open-ended questions, and write it to ``losses.json``."""
+    from tunesmith.evals.records import losses
+
+    found = losses(records)
+    by_level: dict[tuple[str, str, int], list[str]] = {}
+    for one in found:
+        told = by_level.setdefault((one.level, one.format, one.shots), [])
+        told.append(f"{one.model} {one.per_token:.3f} ({one.tokens:,} tokens)")
+    for (level, _, shots), models in by_level.items():
+        shown = f", {shots} examples shown" if shots else ""
+        job.step(f"loss per token of the given answers, {level}{shown}: {escape(', '.join(models))}")
+    values = [asdict(one) for one in found]
+    if values:
+        write_json(job.out / "losses.json", values)
+    return values
 
 
 @dataclass

@@ -30,7 +30,7 @@ class EightBit:
 
     def __init__(self, shapes: Sequence[tuple[int, int]], device: torch.device) -> None:
         self._shapes = tuple(shapes)
-        self.shares = tuple(_share(columns) for _, columns in shapes)
+        self.shares = tuple(shared_by(columns) for _, columns in shapes)
         """How many neighbours share a scale, for each matrix."""
         self._from, self._scales_from = [0], [0]
         for (rows, columns), share in zip(shapes, self.shares, strict=True):
@@ -77,7 +77,7 @@ class EightBit:
         return slice(first + start, first + stop), slice(scale + start // share, scale + stop // share)
 
 
-def _share(columns: int) -> int:
+def shared_by(columns: int) -> int:
     """The largest part of a row, up to BLOCK, that divides it; the whole row where there is none of any use."""
     share = next(n for n in range(min(BLOCK, columns), 0, -1) if columns % n == 0)
     return share if share >= BLOCK // 8 else columns

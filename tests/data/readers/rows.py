@@ -50,6 +50,30 @@ ROWS: list[tuple[str, dict[str, str], Any]] = [
         {},
         {"instruction": "Add.", "input": "1 1", "output": "2", "system": "Be brief.", "history": [["a", "b"]]},
     ),
+    (
+        "choices",
+        {},
+        {
+            "id": "q1",
+            "question": "1 + 1?",
+            "choices": ["1", "2"],
+            "labels": ["A", "B"],
+            "right": "B",
+            "subject": "sums",
+        },
+    ),
+    (
+        "hellaswag",
+        {},
+        {
+            "activity_label": "Sums",
+            "ctx_a": "He adds.",
+            "ctx_b": "it",
+            "endings": ["1", "2"],
+            "label": "1",
+            "source_id": "s",
+        },
+    ),
     ("dolly", {}, {"instruction": "Add.", "context": "1 1", "response": "2", "category": "closed_qa"}),
     (
         "self_instruct",

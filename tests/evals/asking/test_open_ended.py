@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
 
-from tunesmith.ask.respondent import Said
+from tests.models.test_generate import sharp
+from tunesmith.ask.respondent import Local, Said
+from tunesmith.chat import ChatFormat
 from tunesmith.core.errors import EvalError
 from tunesmith.core.types import Conversation, Level, Message
 from tunesmith.evals.asking.ask import How, ask
 from tunesmith.evals.asking.open_ended import ask_all, open_tasks, room_for, too_short
 from tunesmith.evals.metrics import METRICS, Answer
+from tunesmith.evals.records import losses
+from tunesmith.models.load import load_model
 
 
 def words(text: str) -> int:
@@ -50,6 +56,9 @@ class Parrot:
 
     def length(self, text: str) -> int:
         return words(text)
+
+    def option_tokens(self, question: Conversation) -> tuple[int, ...]:
+        return tuple(words(option) + 1 for option in question.options)
 
     def tokens(self, question: Conversation, said: Said) -> None:
         return None
@@ -105,3 +114,40 @@ def test_the_metric_by_itself() -> None:
     assert METRICS["answer_bits"](Answer("", likely=(-9 * math.log(2),)), one) == pytest.approx(1.0)
     value = METRICS["answer_bits"](Answer(""), one)
     assert isinstance(value, float) and math.isnan(value)
+
+
+def test_the_loss_per_token_by_hand(tok: PreTrainedTokenizerFast) -> None:
+    """Two answers of a small model: the cross entropy of their tokens and their ends, each token counting the same."""
+    fmt = ChatFormat.named("chatml", tok)
+    shape = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    model = sharp(load_model({**shape, "vocab_size": len(fmt.tok), "num_attention_heads": 2}, seed=3))
+    rows = [row("chats", i, long) for i, long in enumerate((40, 90))]
+    nats, tokens = 0.0, 0
+    for one in rows:
+        whole = fmt.encode(one)
+        ids, learn = torch.tensor(whole.ids, dtype=torch.long), torch.tensor(whole.learn)
+        with torch.no_grad():
+            logits = model(input_ids=ids[None]).logits[0, :-1]
+        lost = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")[learn[1:]]
+        nats, tokens = nats + float(lost.sum()), tokens + len(lost)
+    records = ask_all(Local(model, fmt), {"instance": rows}, name="tuned", how=How(max_new_tokens=4))
+    (found,) = losses(records)
+    assert (found.model, found.level, found.tokens, found.answers) == ("tuned", "instance", tokens, 2)
+    assert found.per_token == pytest.approx(nats / tokens, rel=1e-5)
+    mean_of_answers = sum(r.value for r in records) / 2 * math.log(2)
+    assert abs(found.per_token - mean_of_answers) > 0.1, "no mean of bits for each byte"
+    assert [r.tokens for r in records] == [int(fmt.encode(one).learn.sum()) for one in rows]
+
+
+def test_losses_of_several_models_and_levels() -> None:
+    rows: dict[Level, list[Conversation]] = {"instance": CHATS[1:3], "seen": [*CHATS[3:4], *LABELS]}
+    records = [
+        *ask_all(Parrot(), rows, name="base", how=How(max_new_tokens=50)),  # type: ignore[arg-type]
+        *ask_all(Parrot(), rows, name="tuned", how=How(max_new_tokens=50)),  # type: ignore[arg-type]
+    ]
+    found = {(one.model, one.level): one for one in losses(records)}
+    assert set(found) == {(model, level) for model in ("base", "tuned") for level in ("instance", "seen")}
+    one = found["base", "instance"]  # answers of 40 and 50 words, an end each; two bits for each of their bytes
+    assert (one.tokens, one.answers) == (92, 2)
+    assert one.per_token == pytest.approx(2 * math.log(2) * (40 * 5 - 1 + 50 * 5 - 1) / 92)
+    assert losses(ask_all(Parrot(), {"seen": LABELS}, name="x", how=How(max_new_tokens=50))) == []  # type: ignore[arg-type]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import typer
 
 from tunesmith.cli.data import build, check, look
+from tunesmith.cli.verbs import Verbs
 
 app = typer.Typer(
-    help="Look at tasks and rows, check them, build them, and ask what became of a row.", no_args_is_help=True
+    cls=Verbs,
+    help="Look at tasks and rows, check them, build them, and ask what became of a row.",
+    no_args_is_help=True,
 )
 
 app.command(rich_help_panel="Look")(look.tasks)

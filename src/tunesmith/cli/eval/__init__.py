@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from tunesmith.cli.eval import ask, diff, figures, harness, judge, page, run, winrate
+from tunesmith.cli.verbs import Verbs
+from tunesmith.core.errors import nearest
 
 
-class _RunByDefault(TyperGroup):
-    """``eval my.yaml`` is ``eval run my.yaml``."""
+class _RunByDefault(Verbs):
+    """``eval my.yaml`` is ``eval run my.yaml``. A word that is nearly a verb, and no file, is a slip."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
-            args = ["run", *args]
+            slip = nearest(args[0], self.commands, cutoff=0.65) and not Path(args[0]).exists()
+            args = args if slip else ["run", *args]
         return list(super().parse_args(ctx, args))
 
 

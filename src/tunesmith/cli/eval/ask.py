@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def ask(
-    suite: Annotated[Path, typer.Argument(help="A YAML file: which tasks, how many rows, wordings, examples.")],
+    suite: Annotated[Path, typer.Argument(help="A YAML file of what is asked, or gsm8k, mmlu, arc@FOLDER ...")],
     models: Annotated[
         list[str],
         typer.Argument(
@@ -58,7 +58,7 @@ def ask(
 
     [bold]Examples[/]
 
-        tunesmith eval ask reading.yaml runs/quickstart
+        tunesmith eval ask gsm8k@data/ runs/my         [dim]a shipped suite over a copy; without @: over the hub[/]
         tunesmith eval ask reading.yaml hub:Qwen/Qwen3-0.6B runs/my --out runs/compared
         tunesmith eval ask reading.yaml http://localhost:8000/v1#qwen#tokenizer=models/qwen
         tunesmith eval diff runs/compared#Qwen3-0.6B runs/compared#my

@@ -3,6 +3,7 @@
     data/my_set                                     a saved data set; of several splits all are read, in their order
     hub:allenai/tulu-3-sft-mixture                  the split ``train``
     hub:openai/gsm8k?config=main&split=test&revision=e53f048
+    local_copy(Path("data"), "hub:...")             the same below a folder, where somebody has downloaded it
 
 What stands on the hub is read as a stream, the one revision that is named (the newest where none is: name it, for
 what is not pinned can change under a run). Code of a data set's author is never run.
@@ -116,6 +117,38 @@ def hub_name(text: str) -> tuple[str, dict[str, str]]:
                 + f" Known: {', '.join(_OPTIONS)}."
             )
     return name, options
+
+
+def local_copy(folder: Path, text: str) -> Path:
+    """Where a data set of the hub lies below a folder: as the hub's own files (Parquet), as ``save_to_disk`` wrote it,
+    or as a file of lines. ``folder`` may hold ``owner/name``, ``name``, or be the data set itself."""
+    name, options = hub_name(text)
+    config, split = options.get("config", ""), options.get("split", "train")
+    owner, _, short = name.rpartition("/")
+    for base in (folder / owner / short, folder / f"{owner}___{short}", folder / short, folder):
+        inner = [base / config, base] if config else [base / "default", base / short, base]
+        for place in (*inner, base / "data"):
+            if found := _split_in(place, split, short):
+                return found
+    wanted = "/".join(part for part in (name, config, f"{split}.parquet") if part)
+    raise DataError(
+        f"{folder} holds no copy of {text}. Wanted {wanted}, or the hub's own files, as in: "
+        f"hf download {name} --repo-type dataset --local-dir {folder / owner / short}"
+    )
+
+
+def _split_in(place: Path, split: str, short: str) -> Path | None:
+    """The file, or the folder, of a split."""
+    if (place / split / "state.json").is_file():
+        return place / split
+    shards = sorted(place.glob(f"{split}-*-of-*.parquet"))
+    if len(shards) > 1:
+        raise DataError(
+            f"{place} holds {split} in {len(shards)} files. Join them into {place / f'{split}.parquet'} first."
+        )
+    ends = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
+    named = [place / f"{stem}{end}" for stem in (split, f"{short}_{split}") for end in ends]
+    return next((path for path in (*shards, *named) if path.is_file()), None)
 
 
 FILES.add("saved")(Kind((), split, parse))

@@ -21,7 +21,8 @@ files whole: every problem of every file is reported at once, with its line and 
 ``templates`` may be the path of a file of promptsource instead, and is left out where the rows of the reader are in
 words already. A task of Super-NaturalInstructions is a JSON file; a data file by itself is a task, too, whose reader
 is found by looking at it. ``tasks=["labelled@data/"]`` takes the tasks that the package ships, over files in ``data``;
-``reasoning@data/`` those of FLAN's chain-of-thought sets. Where a path is not there, its compressed form is taken.
+``reasoning@data/`` those of FLAN's chain-of-thought sets. ``gsm8k`` takes a shipped task over the hub, ``gsm8k@data/``
+over a copy of the hub's files below ``data``. Where a path is not there, its compressed form is taken.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.document import Where, path_of
-from tunesmith.core.errors import DataError, RecipeError, near
+from tunesmith.core.errors import DataError, RecipeError, near, nearest
 from tunesmith.core.settings import MOST_ROWS
 from tunesmith.core.types import Source
 from tunesmith.core.yaml_file import YamlFile
 from tunesmith.data.files.packing import COMPRESSED, kind
-from tunesmith.data.files.saved import HUB
+from tunesmith.data.files.saved import HUB, local_copy
 from tunesmith.data.load.detect import task_of
 from tunesmith.data.tasks import promptsource
 from tunesmith.data.tasks.reader import READERS
@@ -77,7 +78,7 @@ def load_tasks(paths: Iterable[Path | str] | Path | str, *, metrics: Collection[
         task: Task | None
         if kind(path) in (".yaml", ".yml"):
             file = YamlFile.read(path, _short(path))
-            task = None if file.problems else _task(file, data, metrics)
+            task = None if file.problems else _task(file, data, metrics, copied=data != path.parent)
             report += file.report()
         else:
             task, problem = _by_itself(path)
@@ -127,6 +128,9 @@ def _places(paths: Iterable[Path | str] | Path | str) -> list[tuple[Path, Path]]
             found.append((Path(path), Path()))
             continue
         place = path_of(path)
+        if not place.exists() and _of_the_hub(SHIPPED / name):
+            found += [(file, file.parent) for file in sorted((SHIPPED / name).rglob("*.yaml"))]
+            continue
         if place.is_dir() and not (place / "state.json").exists() and not (place / "dataset_dict.json").exists():
             yamls = (p for end in ("*.yaml", "*.yml") for p in place.rglob(end) if not promptsource.is_one(p))
             inside = sorted(yamls) or sorted(place.rglob("task*.json*"))
@@ -139,10 +143,18 @@ def _places(paths: Iterable[Path | str] | Path | str) -> list[tuple[Path, Path]]
             found.append((place, place.parent))
         else:
             siblings = [p.name for p in place.parent.glob("*")] if place.parent.is_dir() else []
-            shipped = [p.name for p in SHIPPED.iterdir() if p.is_dir()]
-            told = f" Tasks that are shipped: {', '.join(f'{n}@FOLDER' for n in shipped)}." if at else ""
-            raise RecipeError(f"There is no task file or folder {place}{near(place.name, siblings)}{told}")
+            shipped = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir())
+            close = nearest(name, shipped, cutoff=0.75)
+            told = f"; did you mean the tasks {close!r}, which are shipped?" if close else near(place.name, siblings)
+            told += f" Tasks that are shipped: {', '.join(f'{n}@FOLDER' for n in shipped)}." if at else ""
+            raise RecipeError(f"There is no task file or folder {place}{told}")
     return list(dict.fromkeys(found))
+
+
+def _of_the_hub(folder: Path) -> bool:
+    """Whether shipped tasks are over data of the hub, so that they need no folder."""
+    first = next(iter(sorted(folder.rglob("*.yaml"))), None)
+    return first is not None and f"path: {HUB}" in first.read_text(encoding="utf-8")
 
 
 def _by_itself(path: Path) -> tuple[Task | None, str]:
@@ -161,8 +173,9 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task | None:
-    """The task of a file, or None after its problems have been noted."""
+def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None, copied: bool = False) -> Task | None:
+    """The task of a file, or None after its problems have been noted. ``copied``: data of the hub are looked for in the
+    folder."""
     value = file.value
     if not isinstance(value, dict):
         file.problem((), f"a task file is a mapping with the keys {', '.join(_KEYS)}")
@@ -203,7 +216,9 @@ def _task(file: YamlFile, folder: Path, metrics: Collection[str] | None) -> Task
     words = _texts_by_name(file, value, "words", "the data's answers to words")
     only = _texts_by_name(file, value, "only", "fields to the values that they must have")
     limit = file.number((), value, "limit", MOST_ROWS, whole=True)
-    settings = {key: _setting(file, value, key, kind.kind, folder) for key, kind in asked.items() if key in value}
+    settings = {
+        key: _setting(file, value, key, kind.kind, folder, copied) for key, kind in asked.items() if key in value
+    }
     for key, wanted in asked.items():
         if wanted.required and key not in value:
             file.problem((), f"the key {key!r} is missing; the reader {reader!r} needs it")
@@ -250,7 +265,7 @@ def _options(file: YamlFile, value: Mapping[str, Any]) -> int | tuple[str, ...] 
     return int(found)
 
 
-def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, folder: Path) -> Any:
+def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, folder: Path, copied: bool) -> Any:
     found = value[key]
     if kind == "map":
         if not isinstance(found, dict) or not all(isinstance(item, str) and item for item in found.values()):
@@ -260,7 +275,11 @@ def _setting(file: YamlFile, value: Mapping[str, Any], key: str, kind: str, fold
     text = file.text((), value, key)
     if kind == "path" and text:
         if text.startswith(HUB):
-            return Path(text)
+            try:
+                return local_copy(folder, text) if copied else Path(text)
+            except DataError as error:
+                file.problem((key,), str(error))
+                return Path(text)
         path = folder / path_of(text)
         compressed = (path.with_name(path.name + end) for end in COMPRESSED)
         path = path if path.exists() else next((p for p in compressed if p.exists()), path)

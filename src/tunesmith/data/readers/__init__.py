@@ -5,9 +5,11 @@ The reader of the little world registers itself when ``tunesmith.littleworld`` i
 
 from tunesmith.data.readers import (
     alpaca,
+    choices,
     dolly,
     flan_cot,
     gsm8k,
+    hellaswag,
     humaneval,
     ifeval,
     labelled,
@@ -25,9 +27,11 @@ from tunesmith.data.readers import (
 
 __all__ = [
     "alpaca",
+    "choices",
     "dolly",
     "flan_cot",
     "gsm8k",
+    "hellaswag",
     "humaneval",
     "ifeval",
     "labelled",

@@ -5,7 +5,8 @@
 
 A task is open-ended where it names no metric, offers no options and half of its given answers are longer than
 ``LONG`` tokens. Its questions are asked as all others, and what is said is kept to be read and judged. The figure is
-how well the model predicts the given answer, in bits for each byte of it: the loss on held-out answers.
+how well the model predicts the given answer, in bits for each byte of it. Each record also holds the answer's tokens,
+so that ``records.losses`` gives the held-out loss per token, as training logs it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tunesmith.core.types import Conversation, Level
 from tunesmith.data.load.examples import AS_IS
 from tunesmith.evals.asking.ask import Failure, How, Trace, ask
 from tunesmith.evals.metrics.answer_bits import NAME
-from tunesmith.evals.records import Record
+from tunesmith.evals.records import Record, question_id
 
 if TYPE_CHECKING:
     from tunesmith.models.generate import Progress
@@ -108,8 +109,15 @@ def ask_all(
     }
     if any(free.values()):
         said = ask(who, free, how=replace(how, rank=True, unasked=False), **about)
+        sizes = (
+            {row.id: who.option_tokens(replace(row, messages=row.prompt)) for many in free.values() for row in many}
+            if metric == NAME
+            else {}
+        )
         found += [
-            replace(one, options=(), likely=()) for one in said if one.metric == metric and not math.isnan(one.value)
+            replace(one, options=(), likely=(), tokens=sum(sizes.get(question_id(one), ())))
+            for one in said
+            if one.metric == metric and not math.isnan(one.value)
         ]
     return found
 

@@ -28,7 +28,7 @@ from pydantic import Field
 from tunesmith.ask.respondent import Draw
 from tunesmith.core.document import path_of
 from tunesmith.core.errors import EvalError
-from tunesmith.core.settings import MOST_ROWS, MOST_SEED, MOST_TOKENS, Settings, Shots
+from tunesmith.core.settings import MOST_ROWS, MOST_SEED, MOST_TOKENS, Settings, Shots, find_file
 from tunesmith.core.settings import load as load_settings
 from tunesmith.core.types import Conversation, Example, Message, SetAside
 from tunesmith.data import load_tasks, read
@@ -43,6 +43,8 @@ from tunesmith.evals.corpus.figures import FIGURES, tries_of
 from tunesmith.evals.metrics import METRICS
 
 Row = TypeVar("Row", Example, Conversation)
+SHIPPED = Path(__file__).parent.parent / "suites"
+"""Suites that the package carries, by name: gsm8k, ifeval, mmlu ..."""
 _THINK = {"zh": "让我们一步一步地思考，最后用“答案是”给出答案。"}
 _THINK_ENGLISH = 'Let\'s think step by step, and end with "The answer is".'
 
@@ -94,8 +96,10 @@ class Suite(Settings):
 
     @classmethod
     def load(cls, path: Path | str) -> Suite:
-        """Read and check a file; paths of tasks are meant from its folder."""
-        path, suite = Path(path), load_settings(cls, path, "a suite")
+        """Read and check a file; paths of tasks are meant from its folder. ``gsm8k`` is a suite that is shipped, over
+        the hub's data; ``gsm8k@data/`` is the same over a copy below ``data``."""
+        path, folder = suite_file(path)
+        suite = load_settings(cls, path, "a suite")
         if not suite.tasks and not suite.text:
             raise EvalError(f"{path} names neither `tasks` nor `text`, so it asks nothing.")
         if suite.samples > 1 and not suite.temperature:
@@ -106,6 +110,8 @@ class Suite(Settings):
         for name in suite.figures:
             if (k := tries_of(name)) and k > suite.samples:
                 raise EvalError(f"{path}: {name} needs {k} answers to each question. Set `samples: {k}` or more.")
+        if path.parent == SHIPPED:
+            return suite.model_copy(update={"tasks": [f"{task}@{folder}" if folder else task for task in suite.tasks]})
         places = {"tasks": suite.tasks, "text": suite.text}
         return suite.model_copy(update={key: [_place(path.parent, t) for t in of] for key, of in places.items()})
 
@@ -211,6 +217,16 @@ class Suite(Settings):
 
     def _order(self, id: str) -> bytes:
         return order(self.seed, id)
+
+
+def suite_file(place: Path | str) -> tuple[Path, str]:
+    """The file of a suite, and the folder of its data where one is named: a path, or a suite that is shipped."""
+    if Path(place).is_file() or Path(place).suffix in (".yaml", ".yml"):
+        return Path(place), ""
+    name, _, folder = str(place).partition("@")
+    if folder and not Path(folder).is_dir():
+        raise EvalError(f"{place}: there is no folder {folder}; the suite {name!r} looks for its data in it.")
+    return find_file(name, SHIPPED, "suite"), folder
 
 
 def _place(folder: Path, name: str) -> str:

@@ -5,6 +5,8 @@ Which way round it is held is found by trying the layer on one input, so that no
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -32,12 +34,25 @@ def transposed(layer: nn.Module) -> bool:
     kind = type(layer)
     if kind not in _tried:
         if weight.is_meta:
-            raise ValueError(f"{kind.__name__} has no values yet, so it cannot be tried.")
+            layer = _with_values(layer)
+            held = dict(layer.named_parameters(recurse=False))
+            weight = held.pop("weight")
         _tried[kind] = _says(layer, weight, held.get("bias"))
     return _tried[kind]
 
 
+def _with_values(layer: nn.Module) -> nn.Module:
+    """A copy of a layer of the meta device, with some values, so that it can be tried."""
+    copied = copy.deepcopy(layer).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for parameter in copied.parameters():
+        parameter.normal_(generator=generator)
+    return copied
+
+
 def _says(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> bool:
+    if bias is not None and bias.shape != weight.shape[1:]:
+        return False  # it is held as nn.Linear holds it, in a class that does more (a router of experts)
     x = torch.linspace(-1, 1, weight.shape[0], device=weight.device, dtype=weight.dtype)[None]
     wanted = x @ weight + (0 if bias is None else bias)
     try:
