@@ -1,7 +1,7 @@
 """Build the wheel, install it in a new environment, and use it: what a user of a release will do first.
 
     python tools/release.py              builds, installs with the tested versions, runs; needs a package index
-    python tools/release.py --offline    takes the dependencies of the Python that runs this script, and downloads nothing
+    python tools/release.py --offline    downloads nothing: takes the dependencies of the Python that runs it
 
 The steps: build the wheel; see that every data file of the package is in it; install it in a new virtual environment;
 run ``tunesmith --version`` and ``tunesmith quickstart --help``; run a tiny recipe from the wheel, away from the
