@@ -21,7 +21,7 @@ RECIPE_LINES = 10
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tok: PreTrainedTokenizerFast) -> Path:
     """A folder with the files of the page, and a tiny base where the quickstart would have left one."""
-    (csv,), (task, recipe, chats) = blocks(PAGE, "csv"), blocks(PAGE, "yaml")
+    (csv,), (task, recipe, chats, _) = blocks(PAGE, "csv"), blocks(PAGE, "yaml")
     files = {"tickets.csv": csv, "tickets.yaml": task, "tickets_recipe.yaml": recipe, "chats_recipe.yaml": chats}
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
