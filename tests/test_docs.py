@@ -29,6 +29,7 @@ from tunesmith.pipeline.ablation import Ablation
 from tunesmith.train.settings import TrainSettings
 
 ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src" / "tunesmith"
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -246,6 +247,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """Code in backticks that is a path to a file of ours, from the root or from src/tunesmith."""
+    named = re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|tsv|yaml|html))", page.read_text(encoding="utf-8"))
+    ours = [path for path in named if path.split("/")[0] not in ("my_tasks", "runs", "build", "eval")]
+    assert [path for path in ours if not (ROOT / path).exists() and not (SRC / path).exists()] == []
+
+
 def test_every_page_is_in_the_menu() -> None:
     """And every line of the menu is a page. Without MkDocs, which `make docs` installs."""
     listed = re.findall(r"^ +- .*?([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
@@ -266,7 +275,7 @@ def test_the_reference_is_that_of_the_code() -> None:
 def test_the_tree_of_the_layout_is_the_tree(page: str) -> None:
     (tree,) = [b for b in blocks(ROOT / page, "") if b.startswith("src/tunesmith/")]
     named = re.findall(r"^  (\w+)/", tree, re.MULTILINE)
-    there = {path.name for path in (ROOT / "src" / "tunesmith").iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    there = {path.name for path in SRC.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert set(named) == there
 
 
