@@ -21,7 +21,7 @@ RECIPE_LINES = 10
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tok: PreTrainedTokenizerFast) -> Path:
     """A folder with the files of the page, and a tiny base where the quickstart would have left one."""
-    (csv,), (task, recipe, chats) = blocks(PAGE, "csv"), blocks(PAGE, "yaml")
+    (csv,), (task, recipe, chats, _) = blocks(PAGE, "csv"), blocks(PAGE, "yaml")
     files = {"tickets.csv": csv, "tickets.yaml": task, "tickets_recipe.yaml": recipe, "chats_recipe.yaml": chats}
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -115,3 +115,25 @@ def test_chats_with_long_answers_pass_through_to_the_report(place: Path, capsys:
     )
     assert run("tunesmith run chats_recipe.yaml --set eval.shots=[0,3] --check") == 1
     assert "the build 'build' was not made with shots: 3" in capsys.readouterr().err
+
+
+def test_lora_on_my_chats(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's recipe as it stands, but for the model of the hub, in whose place is the tiny base."""
+    text = blocks(ROOT / "README.md", "yaml")[0]
+    assert blocks(ROOT / "docs" / "get-started" / "first-lora.md", "yaml") == [text]
+    (place / "my.yaml").write_text(text, encoding="utf-8")
+    rows = [
+        [{"role": "user", "content": f"Where is parcel {i}?"}, {"role": "assistant", "content": f"In shelf {i % 7}."}]
+        for i in range(40)
+    ]
+    (place / "chats.jsonl").write_text("\n".join(json.dumps({"messages": row}) for row in rows))
+    base = "runs/quickstart/pretrain"
+    small = f"--set tune.model={base} --set eval.base={base} --set tune.train.row_length=256"
+    assert run(f"tunesmith run my.yaml {small} --check") == 0, capsys.readouterr().err
+    assert run(f"tunesmith run my.yaml {small}") == 0, capsys.readouterr().err
+    out = place / "runs" / "my"
+    for written in ("tune/model/config.json", "tune/adapter/adapter_config.json", "eval/answers.html", "report.html"):
+        assert (out / written).is_file(), written
+    found = json.loads((out / "report.json").read_text())
+    assert {r["model"] for r in found["results"] if r["level"] == "instance"} == {"base", "tuned"}
+    assert found["run"]["stages"]["tune"]["info"]["steps"] >= 1

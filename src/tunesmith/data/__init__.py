@@ -1,4 +1,4 @@
-"""Labelled data to conversations: tasks, their wordings, what is held out, and the books.
+"""Labelled data to conversations: tasks, their templates, held-out rows, and the ledger.
 
 tasks = load_tasks("my_tasks/")
 built = build(tasks, HeldOut(clusters=("animals",), instance_fraction=0.1), seed=1)

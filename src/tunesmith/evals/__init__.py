@@ -1,11 +1,12 @@
-"""Evaluation: ask models what was held out, with intervals that can be defended, and show it on one page.
+"""Evaluation: ask models held-out questions, score the answers with confidence intervals, and show all on one page.
 
-who is asked      respondent.py (a model here), server.py (one behind an address), plain.py (bases), cache.py
-what is asked     suite.py, levels.py (how new it is); constraints/
-asking            ask.py -> records.py (one answer by one metric); metrics/ (one file each), sandbox.py
-figures           stats.py, standing.py (models side by side), changes.py, figures.py, style.py, audited.py (leaks)
-all together      evaluation.py (a suite), ablated.py (an ablation), judge.py, harness/ (lm-evaluation-harness)
-pages             report/ (a recipe), viewer.py (every answer), mask.py; page/
+who answers       the package ``ask``: local models, servers, the cache
+questions         asking/suite.py, asking/levels.py (how new a question is), constraints/
+answers           asking/ask.py -> records.py (one answer by one metric); metrics/ (one file each), sandbox.py
+scores            statistics/ (intervals), corpus/ (pass@k, F1, BLEU ...), leaked.py (the leak audit)
+comparisons       compare/ (models side by side, changes, ablations, style), judges/, harness/ (lm-evaluation-harness)
+all together      evaluation.py (a suite)
+pages             report/ (a recipe), viewer.py (every answer), page/
 """
 
 from tunesmith.evals.metrics import METRICS

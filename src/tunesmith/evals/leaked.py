@@ -1,11 +1,11 @@
-"""The leak audit of an evaluation: which questions a model's training rows give away.
+"""The leak audit of an evaluation: which questions leaked into a model's training rows.
 
-    found = leaks_into(questions, training_items(["runs/my/build"]))        {id: Leak}, the surest of each question
-    records = marked(records, questions, found)                             answers that know it
+    found = leaks_into(questions, training_items(["runs/my/build"]))        {id: Leak}, the strongest of each question
+    records = marked(records, questions, found)                             records marked with it
 
-A question counts as leaked where a training row is of the same source, asks the same or nearly the same, or shares
-13 words in a row with it (``data/leaks/audit.py``). Eight words are often a common phrase, and are not counted. Rows
-of the question's own task are in the same wordings by design; of those only source and sameness count.
+A question counts as leaked if a training row has the same source, asks the same or nearly the same, or shares 13
+words in a row with it (``data/leaks/audit.py``). Eight words are often a common phrase, and do not count. Rows of the
+question's own task use the same templates by design; for those only the source and exact equality count.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tunesmith.evals.records import Record, question_id
 
 NGRAM = 13
 BY_DESIGN = ("seen", "wording")
-"""Levels whose facts were trained on, so that there is nothing to audit."""
+"""Levels whose facts were trained on by design: nothing to audit."""
 
 
 def leaks_into(questions: Iterable[Conversation], rows: Iterable[Item]) -> dict[str, Leak]:
-    """The surest leak of each question that leaks. Of questions with one id, as with and without examples, the first is
-    looked at."""
+    """The strongest leak of each leaked question. Of questions with one id (with and without examples) the first is
+    audited."""
     asked: dict[str, Conversation] = {}
     for question in questions:
         asked.setdefault(question.id, question)
@@ -48,7 +48,7 @@ def leaks_into(questions: Iterable[Conversation], rows: Iterable[Item]) -> dict[
 
 
 def marked(records: Iterable[Record], questions: Iterable[Conversation], found: Mapping[str, Leak]) -> list[Record]:
-    """Records that know how their question leaked into the training of their model, or that it did not."""
+    """The records, each marked with the leak of its question into its model's training rows, or with none."""
     audited = {question.id for question in questions}
     out = []
     for record in records:
@@ -68,7 +68,7 @@ def write_leaks(path: Path, found: Mapping[str, Mapping[str, Leak]]) -> None:
 
 
 def split(records: Sequence[Record]) -> tuple[list[Record], list[Record]] | None:
-    """Answers to clean questions, and to leaked ones; None where nobody has looked."""
+    """Answers to clean and to leaked questions; None without an audit."""
     if any(record.leak is None for record in records):
         return None
     return [r for r in records if not r.leak], [r for r in records if r.leak]

@@ -1,5 +1,5 @@
-"""Run programs that nobody has read, so that they do no harm and always end, and test them so that they cannot pass
-without being right.
+"""Run untrusted programs, so that they do no harm and always end, and test them so that they cannot pass without being
+right.
 
     run_python("print(1 + 1)")                                         Run(ended=True, said="2\\n", why="")
     run_tests("def half(x): return x / 2", "assert half(3) == 1.5")    Run(ended=True, said="", why="")
@@ -34,7 +34,7 @@ from tunesmith.jail import folder
 SECONDS = 10.0
 MEMORY_MB = 1024
 KEPT = 1 << 16
-"""Bytes of what a program says that are kept, of the beginning."""
+"""How many bytes of a program's output are kept, from its beginning."""
 _GRACE = 60.0
 """Seconds that a warden may take longer than the program that it watches."""
 _START = """
@@ -50,7 +50,7 @@ warden.main()
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What became of a program."""
+    """The result of a program."""
 
     ended: bool
     """Whether it came to its last line without an error (which is its own word), or passed its tests."""

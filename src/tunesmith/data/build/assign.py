@@ -1,11 +1,11 @@
-"""Which row goes where, decided from the cards of all rows at once.
+"""Decide where each row goes, from the cards of all rows at once.
 
     fates = decide(cards, wish, templates, Selection(seed=1, per_level=600))
     fates.of[i]            a number for row i: a place, or why it has none
     fates.reason(i)        that in words
     fates.drawn["seen"]    the rows that are asked at a level, in the order of the draw
 
-Nothing here knows a row's text, who made it, or how many workers there were.
+Nothing here depends on a row's text, its reader, or the number of workers.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Fates:
     """The rows that are asked, by level, in the order in which they were drawn."""
     split: Split
     steps: tuple[Step, ...]
-    """The books of what was decided."""
+    """The ledger of the decisions."""
     because: NDArray[np.int64]
-    """For a row that is not used because of another one: which. Else -1."""
+    """For a row that is rejected because of another one: that one. Else -1."""
     notes: Mapping[int, str]
     """What else there is to say of a row that is not used."""
 
@@ -220,7 +220,7 @@ def _named(cards: Cards, wanted: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _check_left(cards: Cards, split: Split, fates: NDArray[np.uint16]) -> None:
-    """A task that should be trained on and has lost every row is a mistake that no ledger line should hide."""
+    """A trained task that has lost every row is an error that must not be hidden in a line of the ledger."""
     rows = cards.rows
     wanted = ~members(rows["task"], split.tasks, cards.names["task"])
     wanted &= ~members(rows["cluster"], split.clusters, cards.names["cluster"])

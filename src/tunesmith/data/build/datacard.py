@@ -1,4 +1,4 @@
-"""The data card of a build: what is in it, for a person to read before training on it, or before trusting who did.
+"""The data card of a build: its contents, to be read before training on it or trusting a model trained on it.
 
     card = measure("runs/build")         one pass over at most ``LOOKED_AT`` training rows, evenly spaced
     markdown(card), html(card)

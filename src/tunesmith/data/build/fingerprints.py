@@ -1,4 +1,4 @@
-"""What a build has to know of a row to decide where it goes: some numbers each, so that millions fit in memory.
+"""Cards: the numbers of a row that decide where it goes. They are few, so that millions fit in memory.
 
     box = CardBox(wish, seed)
     for row in rows: box.add(row, prompt)      in the worker that made the rows

@@ -1,7 +1,7 @@
-"""The books of a build: rows in = rows out + rows set aside, by reason, at every step.
+"""The ledger of a build: rows in = rows out + rejected rows, by reason, at every step.
 
-A ``Step`` that does not balance cannot be made. ``table()`` says it in lines that a person can read,
-``to_json()`` is what the report draws.
+A ``Step`` that does not balance cannot be created. ``table()`` prints it for people, ``to_json()`` is what the report
+draws.
 """
 
 from __future__ import annotations

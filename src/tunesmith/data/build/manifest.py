@@ -1,4 +1,4 @@
-"""What a build was made of and what it gave, so that it can be checked and made again: ``manifest.<format>.json``.
+"""The inputs and outputs of a build, so that it can be checked and repeated: ``manifest.<format>.json``.
 
     files      every source and task file, with its size and SHA-256; and every file that was written
     tasks      reader, settings, templates with their files and lines

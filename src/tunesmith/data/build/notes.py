@@ -1,4 +1,4 @@
-"""What a build tells about its files beside the counts: how they were read, and what can be done about lost rows."""
+"""Notes of a build about its files: how they were read, and what can be done about rejected rows."""
 
 from __future__ import annotations
 

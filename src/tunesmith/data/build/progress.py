@@ -1,4 +1,4 @@
-"""How a build says how far it is: what is being done, how much of it is done, and how much there is, if known."""
+"""Progress of a build: the current step, how much is done, and the total, if known."""
 
 from __future__ import annotations
 

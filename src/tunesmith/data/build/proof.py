@@ -1,4 +1,4 @@
-"""What stands on which side of a split, by id, group and a digest of the prompt; and a check that believes none of it.
+"""The proof of a split: which row is on which side, by id, group and prompt digest; and an independent check of it.
 
 SplitProof.load(path)                       written beside a build
 check_split(proof, train, held_out)         raises a DataError that lists every way in which the sides touch

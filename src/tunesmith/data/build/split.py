@@ -1,4 +1,4 @@
-"""What a tuned model must not have been trained on, decided by id before anything is drawn.
+"""The split: what is held out from training, decided by id before anything is drawn.
 
     cluster    all tasks of a held-out cluster
     task       a held-out task of a cluster whose other tasks are trained on

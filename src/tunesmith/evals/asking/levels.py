@@ -1,10 +1,10 @@
-"""How new a question is to a model, by the rows that it was trained on.
+"""How new a question is to a model, given the rows that it was trained on.
 
     trained = Trained.of(training_rows)
     trained.level(question)            "cluster": nothing of its cluster was trained on; "task"; "instance"; "wording";
-                                       "seen": the very question was
+                                       "seen": this question was trained on
 
-A held-out question of a build has its level from the split; this is for questions from elsewhere, a suite's.
+The split of a build gives its held-out questions their level. This file is for other questions, those of a suite.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Trained:
         return cls(*map(frozenset, sets))
 
     def level(self, question: Conversation) -> Level:
-        """The newest thing about a question."""
+        """The level of a question: the newest thing about it."""
         if question.cluster not in self.clusters:
             return "cluster"
         if question.task not in self.tasks:

@@ -1,9 +1,9 @@
-"""What an ablation has found: a figure for each point over all seeds, and how sure each difference is.
+"""The result of an ablation: a score for each point over all seeds, and whether each difference is significant.
 
     found = findings({"1": {1: [Record, ...], 2: [...]}, "4": {...}}, against="1", level="cluster")
 
-The input is the answers of each point and seed. The output is, for each level, rates, spreads over wordings, and paired
-differences from one point. Intervals cover both random seeds and the choice of questions (``stats.crossed``); p values
+The input is the answers of each point and seed. The output is, for each level, rates, spreads over templates, and
+paired differences from one point. Intervals cover both random seeds and the choice of questions (``crossed``); p values
 and intervals of differences are corrected for the number of points (Holm). If a difference is not significant, the
 table says so, and how large a difference is ruled out.
 """
@@ -30,7 +30,7 @@ from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
 Answers = Mapping[str, Mapping[int, Sequence[Record]]]
 """Point -> seed -> the answers of its model."""
 Pair = Literal["question", "example"]
-"""What two points are compared on."""
+"""What two points are paired on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Found:
     median: float
     """Of the rates of single wordings, the mean over seeds."""
     lower: float
-    """A quarter of the wordings does worse than this, the mean over seeds."""
+    """A quarter of the templates scores below this; averaged over seeds."""
     upper: float
     difference: Interval | None = None
     """From the point that all are compared with; None where they share no question."""
@@ -72,8 +72,8 @@ def findings(
     shots: int | None = None,
     pair: Pair = "question",
 ) -> list[Found]:
-    """Every point at every level, levels from the newest, points in their order. Points that each ask in wordings of
-    their own have no question in common; then a pair is what they have got right of one ``example``."""
+    """Every point at every level, newest level first, points in their order. Points with templates of their own have no
+    question in common; then the scores of one ``example`` are paired."""
     sides: dict[str, dict[str, dict[tuple[int, str], Record]]] = {}
     for point, seeds in answers.items():
         for seed, records in seeds.items():

@@ -3,8 +3,8 @@
     changed = changes(read_records("a.jsonl"), read_records("b.jsonl"))
     for kind in changed: kind.difference, kind.gained, kind.lost
 
-Both may be of the same model (another checkpoint, another engine) or of two; what was asked of one side only is counted
-and left out.
+The two evaluations may be of one model (another checkpoint, another engine) or of two models. Questions that only one
+side was asked are counted and left out.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Change(Comparison):
     """Two evaluations of the same questions by the same metric."""
 
     p: float
-    """Of the difference, corrected for the number of kinds of questions (Holm), as its interval is."""
+    """p value of the difference, corrected like its interval for the number of kinds of questions (Holm)."""
     detectable: float
-    """The smallest true difference that so many such questions would find in four of five tries."""
+    """The smallest true difference that so many such questions would detect with a power of 80 %."""
     gained: tuple[tuple[Record, Record], ...]
-    """(before, after) of questions whose figure rose."""
+    """(before, after) of questions whose score rose."""
     lost: tuple[tuple[Record, Record], ...]
     reworded: int
-    """Questions answered in other words that count the same."""
+    """Questions with another answer and the same score."""
     alone: int
     """Questions that only one side was asked."""
     test: ScoreTest
@@ -77,7 +77,7 @@ def answers_of(place: str) -> list[Record]:
 
 
 def of_model(records: list[Record], model: str | None, whose: str) -> list[Record]:
-    """The records of one model; it has to be named where there are several."""
+    """The records of one model, which must be named if there are several."""
     names = list(dict.fromkeys(r.model for r in records))
     chosen = model or ("tuned" if "tuned" in names else names[0] if len(names) == 1 else "")
     if chosen not in names:

@@ -1,10 +1,10 @@
-"""How models stand: for each task, metric and number of examples shown, every model beside the first.
+"""Models side by side: for each task, metric and number of examples, every model next to the first.
 
     for line in standing(records, ["base", "tuned"]):
         line.task, line.metric, [cell.rate for cell in line.cells]
 
-Each rate has its interval over groups, the best and the worst wording, the rates on leaked and on clean questions where
-an audit was made, and the paired difference from the first model. Its p value and its interval are corrected for the
+Each rate has its interval over groups, the best and the worst template, the rates on leaked and on clean questions if
+they were audited, and the paired difference from the first model. Its p value and its interval are corrected for the
 number of lines (Holm).
 """
 
@@ -28,16 +28,16 @@ class Cell:
     model: str
     rate: Interval
     wordings: Spread | None
-    """None for all tasks together: each has wordings of its own."""
+    """None for all tasks together: each has its own templates."""
     clean: Interval | None = None
-    """On the questions that do not leak from its training rows; None where nobody has looked."""
+    """On questions that did not leak into its training rows; None without an audit."""
     leaked: Interval | None = None
-    """On those that do; None where none does."""
+    """On questions that leaked; None if there are none."""
     difference: Difference | None = None
     """From the first model."""
     p: float = 1.0
     detectable: float = 1.0
-    """The smallest true difference that so many questions would find in four of five tries."""
+    """The smallest true difference that so many questions would detect with a power of 80 %."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How the whole answer is: its language, case and marks, its beginning and end."""
+"""Constraints on the whole answer: language, case, punctuation, beginning and end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _QUOTES = (('"', '"'), ("“", "”"), ("「", "」"))
 
 @CHECKS.add("language:response_language")
 def response_language(text: str, *, zh: bool, language: str) -> bool:
-    """It is in the language asked for; a text without letters is in any."""
+    """It is in the requested language; a text without letters matches any."""
     return _in(text, language)
 
 
@@ -47,7 +47,7 @@ def end_checker(text: str, *, zh: bool, end_phrase: str) -> bool:
 
 @CHECKS.add("startend:quotation")
 def quotation(text: str, *, zh: bool) -> bool:
-    """It stands in double quotation marks."""
+    """It is enclosed in double quotation marks."""
     text = text.strip()
     return len(text) > 1 and (text[0], text[-1]) in (_QUOTES if zh else _QUOTES[:1])
 

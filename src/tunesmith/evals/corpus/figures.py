@@ -2,15 +2,15 @@
 
     figures_of(records, ["pass@1", "pass@10", "bleu"])        [Figure(model, task, name, value, low, high, ...), ...]
 
-    pass@K         the chance that one of K samples of a question is right (Chen et al. 2021)
+    pass@K         the probability that one of K samples of a question is right (Chen et al. 2021)
     f1             of answers that name a class: the mean of the classes' F1
     calibration    of ranked options: expected calibration error of the probability given to the chosen one
     brier          of the same: the mean squared distance from right or wrong
     bleu, chrf     of the whole corpus, by sacrebleu
 
-One for each task, and one for all tasks together where there are several. The arithmetic is in ``figures.py``. The
-interval of pass@K is that of a mean over questions, by group. The others are no means: their intervals come from
-leaving out one block of groups after the other (the delete-a-group jackknife), and are tested as rates are.
+There is one figure for each task, and one for all tasks together if there are several. The formulas are in
+``formulas.py``. The interval of pass@K is that of a mean over questions, by group. The others are not means: their
+intervals come from the delete-a-group jackknife, and are tested like rates.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A figure that is made of many records at once."""
+    """A figure over many records."""
 
     fits: Callable[[Record], bool]
     """Which records it is of."""
     of: Callable[[Sequence[Record]], float]
     most: float
     split: Callable[[Record], str] = lambda record: ""
-    """Records that it cannot count together."""
+    """Records that cannot be counted together."""
 
 
 FIGURES: Registry[Kind] = Registry("Figure", "Known: bleu, brier, calibration, chrf, f1, and pass@K, as in pass@10.")
@@ -87,7 +87,7 @@ def _ranked(record: Record) -> bool:
 
 def _f1(records: Sequence[Record]) -> float:
     gold = [tidy(r.gold[0]) for r in records]
-    # Whatever the metric takes for right names the class; what names none is no decision for another.
+    # What the metric accepts as right names the class. An answer that names no class is no decision for another one.
     said = [g if r.value == 1 else tidy(r.answer) for r, g in zip(records, gold, strict=True)]
     return figures.classes(said, gold).macro.f1
 
@@ -166,7 +166,7 @@ def _pass_at(records: Sequence[Record], k: int) -> Estimate:
         short = sum(len(tries) < k for tries in right.values())
         if short == len(right):
             raise EvalError(f"pass@{k} needs {k} answers to each question; found {fewest}. Set `samples` in the suite.")
-        # Some samples failed: a question with too few cannot tell, and does not count.
+        # Some samples failed. A question with too few samples does not count.
         right = {key: tries for key, tries in right.items() if len(tries) >= k}
     values = [figures.pass_at(len(tries), sum(tries), k) for tries in right.values()]
     got = interval(values, [group[key] for key in right])

@@ -1,8 +1,8 @@
-"""Figures that are of many answers together and of no single one.
+"""Figures that only many answers together have.
 
 classes(said, gold)                    accuracy, precision, recall, F1: of each class, macro, micro
-calibration(sure, right)               how far what a model says of its sureness is from how often it is right
-pass_at(n, right, k)                   the chance that one of k tries passes, from n tries of which some did
+calibration(sure, right)               how far the model's confidence is from its accuracy
+pass_at(n, right, k)                   the probability that one of k samples passes, from n samples
 bleu(said, gold), chrf(said, gold)     of sacrebleu, the whole corpus at once
 """
 
@@ -23,7 +23,7 @@ BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """How well one class is told from the others; a rate of nothing is 0, as scikit-learn has it."""
+    """Scores of one class against the others; 0 / 0 is 0, as in scikit-learn."""
 
     precision: float
     recall: float
@@ -34,13 +34,13 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """How well classes are told apart."""
+    """Scores of a classification."""
 
     accuracy: float
     macro: Class
     """The mean over the classes that are right somewhere."""
     micro: Class
-    """Of all decisions together; an answer that is no class is wrong but no decision for another."""
+    """Over all decisions. An answer that is no class is wrong, but not a decision for another class."""
     each: dict[str, Class]
 
 
@@ -67,14 +67,14 @@ def _class(right: int, said: int, asked: int) -> Class:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a model's sureness is worth."""
+    """How well a model's confidence matches its accuracy."""
 
     error: float
-    """Expected calibration error: the mean distance of sureness and rate of right answers, over bins of equal width."""
+    """Expected calibration error: the mean distance of confidence and accuracy, over bins of equal width."""
     brier: float
-    """The mean squared distance of sureness and outcome."""
+    """The mean squared distance of confidence and outcome."""
     bins: tuple[tuple[float, float, int], ...]
-    """(mean sureness, rate of right answers, how many) of each bin that has any."""
+    """(mean confidence, accuracy, count) of each bin that is not empty."""
 
 
 def calibration(sure: ArrayLike, right: ArrayLike, bins: int = BINS) -> Calibration:

@@ -1,10 +1,10 @@
-"""A model as lm-evaluation-harness asks it: tokens, truncation and chat templates are theirs, the work is ours.
+"""A model for lm-evaluation-harness: tokens, truncation and chat templates are theirs, the forward pass is ours.
 
     lm = HarnessModel.open("runs/my/tune/model")
     lm_eval.simple_evaluate(model=lm, tasks=["hellaswag"])
 
-It is their own ``hf`` model in everything but two methods: what is likely is computed with every prompt read once
-(``rank_options``), and answers are generated in our batches. So figures are those of ``hf`` and come sooner;
+It is their own ``hf`` model except for two methods: log-likelihoods are computed with one prefill per prompt
+(``rank_options``), and answers are generated in our batches. So scores equal those of ``hf`` and take less time;
 ``benchmarks/harness.py`` runs both. Needs ``pip install 'tunesmith[harness]'``.
 """
 
@@ -46,7 +46,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: Sequence[Request], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Log-likelihood, and whether greedy decoding would say the same; equal contexts are read once."""
+        """Log-likelihood, and whether greedy decoding gives the same; equal contexts are computed once."""
         together: dict[tuple[int, ...], list[int]] = defaultdict(list)
         tails: list[list[int]] = []
         for number, (_, context, continuation) in enumerate(requests):
@@ -98,13 +98,13 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         return answers
 
     def _stops(self) -> frozenset[int]:
-        """What ends an answer in their generation: the tokenizer's end, and those that the model's folder names."""
+        """The stop tokens of their generation: the tokenizer's, and those that the model's folder names."""
         named = self.model.generation_config.eos_token_id
         own = named if isinstance(named, list) else [named]
         return frozenset(int(i) for i in (self.eot_token_id, *own) if i is not None)
 
     def _until(self, stops: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
-        """Whether an answer holds one of the stop texts by now; the last tokens tell."""
+        """Whether an answer contains a stop text; only its last tokens are decoded."""
         if not stops:
             return None
         last = max(map(len, stops)) + 4  # a token is a character at least, but one may need several

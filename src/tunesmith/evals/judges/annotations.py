@@ -4,7 +4,7 @@
     read_reference(path)         AlpacaEval's own ``df_gamed.csv``: difficulties, and annotations of gamed baselines
 
 ``output_1`` is the baseline's. A preference of 1 is for the baseline, of 2 for the model, between them for a judge that
-gives probabilities; 0 is a draw, and null means that the judge said nothing that could be read.
+gives probabilities; 0 is a draw, and null means that the judge's verdict could not be parsed.
 """
 
 from __future__ import annotations

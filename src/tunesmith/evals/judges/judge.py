@@ -2,11 +2,10 @@
 
     found = judge(who, [Match("q1", "Name a river.", ours, theirs), ...])
     found.rate                 how often ours is preferred, with interval;  found.length_controlled  were both as long
-    found.swayed               how often the judge changed its mind when the answers changed places
+    found.swayed               how often the judge changed its mind with the order of the answers
 
-Each match is judged in both orders (with several answers: in as many as there are, each answer once in each place),
-because judges favour a place. What cannot be read as a verdict is counted and taken for no preference; nothing is
-dropped.
+Each match is judged in both orders (several answers: in as many orders, each answer once in each position), because
+judges prefer a position. A verdict that cannot be parsed is counted as no preference; nothing is dropped.
 
 The judge is any respondent: a model on this machine or behind a server.
 """
@@ -57,7 +56,7 @@ class Match:
     answers: tuple[str, ...]
     language: str = "en"
     group: str = ""
-    """Questions of one group are no independent evidence."""
+    """Questions of one group are not independent evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,12 @@ class Judged:
     length_controlled: float | None
     """Of two answers each: the share of ours were both as long, from 0 to 1."""
     swayed: float
-    """Share of the matches in which the judge named another answer when they changed places."""
+    """Share of the matches in which the verdict changed with the order."""
     unread: int
-    """Verdicts that could not be read, of ``asked``."""
+    """Verdicts that could not be parsed, of ``asked``."""
     asked: int
     failed: tuple[str, ...]
-    """Matches that are not judged since a request failed; the same command asks them again."""
+    """Matches without a verdict because a request failed; the same command asks them again."""
     preferred: tuple[tuple[float, ...], ...]
     """The share of each answer in each match."""
 

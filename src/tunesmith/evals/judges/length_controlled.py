@@ -9,7 +9,7 @@ A logistic regression predicts the preference from three terms: tanh of the stan
 difficulty of the instruction, and the model itself. The prediction without the first term is the result. As in the
 original, the weights have an L1 penalty whose strength is chosen by cross-validation (five folds, ten strengths), and
 annotations of the baseline that was told to be short or long (``gamed``) join the fit with a weight of 0.1 each: they
-show what length alone does, so that a model cannot gain by answering at one extreme length.
+show the effect of length alone, so that a model gains nothing by answering at one extreme length.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Judged:
 
     instruction: str
     preferred: float
-    """1: the model; 0: the baseline; between them for a doubt."""
+    """1: the model; 0: the baseline; between them for uncertainty."""
     shorter: float
     """By how many characters the model's answer is shorter than the baseline's."""
 
@@ -113,7 +113,7 @@ def gamed_from(sides: Sequence[Sequence[Judged]], difficulty: Mapping[str, float
 
 
 def difficulties(models: Mapping[str, Sequence[Judged]], steps: int = 60) -> dict[str, float]:
-    """How much likelier each instruction is won than others, fitted to all models at once.
+    """The difficulty of each instruction, fitted to all models at once.
 
     Every model has its own weight of length and its own constant; instructions are shared. A small ridge penalty keeps
     an instruction that every model wins or loses finite. The mean is 0.
@@ -156,7 +156,7 @@ def _columns(rows: Sequence[Judged]) -> tuple[Floats, Floats]:
 
 
 def _fitted(x: Floats, y: Floats, importance: Floats) -> Floats:
-    """Weights of the logistic regression whose penalty predicts best what it was not fitted to."""
+    """Weights of the logistic regression, with the penalty that predicts held-out folds best."""
     fold = (len(y) - 1 - np.arange(len(y))) % _FOLDS
     gains = np.zeros(len(_STRENGTHS))
     for held in range(min(_FOLDS, len(y)) if len(y) >= _FOLDS else 0):

@@ -1,17 +1,17 @@
-"""What a judge says: which answer is best, a tie, or nothing that can be read.
+"""Parse a judge's verdict: the best answer, a tie, or None if it cannot be parsed.
 
     verdict("Answer A is clear and right.\\n[[A]]", answers=2)     0
     verdict("[[A]] or [[B]]: tie", answers=2)                     -1
     verdict("A is better if you like long answers.", answers=2)   None
 
-A judge is asked to end with a line such as ``[[A]]`` or ``[[tie]]``, and many do not. The reading goes from the last
-line upwards to the first one that claims anything. Within a line:
+A judge is asked to end with a line such as ``[[A]]`` or ``[[tie]]``, and many do not. Lines are parsed from the last
+one upwards, to the first that claims anything. Within a line:
 
-1. Names of answers (``[[A]]``, ``Answer A``, ``回答A``, ``A``) become marks, so that the article "a" is none.
-2. Each sentence is searched for claims: that an answer wins, or that none does. Claims that are denied, conditional,
-   asked, or about one aspect only do not count. What stands in double brackets alone is a claim without any words.
+1. Names of answers (``[[A]]``, ``Answer A``, ``回答A``, ``A``) become marks; the article "a" does not.
+2. Each sentence is searched for claims: that an answer wins, or that none does. Claims that are negated,
+   conditional, questions, or about one aspect do not count. Double brackets alone are a claim without any words.
 3. Claims of a line that disagree are settled by a conclusion ("overall", "verdict"), or by what follows "but". What
-   stays ambiguous is not read: a wrong verdict costs more than one that is counted as unread.
+   stays ambiguous is not parsed: a wrong verdict is worse than one that is counted as unparsed.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ _ALONE = re.compile(r"(?<![A-Za-z«])([A-Z])(?![A-Za-z»]|'(?!s\b))")
 
 
 def verdict(text: str, answers: int) -> int | None:
-    """The place of the answer that a judge prefers, ``TIE``, or None where that cannot be read."""
+    """The index of the preferred answer, ``TIE``, or None if the verdict cannot be parsed."""
     if len(text) > _LONGEST:
         text = text[-_LONGEST:]
     lines = [line for line in _plain(text).splitlines() if line.strip()]
@@ -142,7 +142,7 @@ def verdict(text: str, answers: int) -> int | None:
 
 
 _LONGEST = 2000
-"""Characters that are read, from the end: a judge that repeats itself costs no time."""
+"""Only so many characters from the end are parsed, because a judge may repeat itself endlessly."""
 
 
 def _plain(text: str) -> str:
@@ -232,7 +232,7 @@ def _of_sentence(sentence: str) -> tuple[set[str], bool]:
 
 
 def _counts(sentence: str, match: re.Match[str]) -> bool:
-    """Whether a claim is meant: not denied, no condition, not of one aspect, and not one of several names."""
+    """Whether a claim counts: not negated, not conditional, not about one aspect, and not one of several names."""
     clause = re.split(r"[,:;.，：；。]|\bbut\b|但|不过", sentence[: match.start()])[-1]
     after = sentence[match.end() :]
     if _DENIED.search(clause) or (_CONDITION.match(sentence.lstrip()) and match.start() > 0):

@@ -1,7 +1,7 @@
-"""How well a model predicts the given answer, in bits for each byte of it: for answers that nobody repeats.
+"""How well a model predicts the given answer, in bits per byte: for free text that no model matches exactly.
 
-Less is better. It is the loss on held-out answers, and says nothing of what the model wrote itself. The one option of
-the row has to be its answer; ``open_ended`` asks in that way. It is nan where the answer does not fit into the model.
+Lower is better. It is the loss on held-out answers; the model's own answer does not matter. The only option of the row
+must be its answer, as ``open_ended`` asks it. It is nan if the answer exceeds the model's max length.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NAME = "answer_bits"
 
 @METRICS.add(NAME)
 def answer_bits(answer: Answer, row: Conversation) -> float:
-    """Bits for each byte of the answer, its end included."""
+    """Bits per byte of the answer, its end token included."""
     if not answer.likely:
         return math.nan
     return -answer.likely[0] / math.log(2) / max(1, len(row.options[0].encode()))

@@ -1,8 +1,7 @@
 """Does the answer keep the constraints that the row asks for (IFEval)?
 
-``constraints`` is 1 where it keeps all of them; ``each_constraint`` has a figure for every single one. The loose ones
-also look at the answer without its first line, its last, or both, and without asterisks: "Sure, here it is:" is then no
-fault.
+``constraints`` is 1 if it keeps all of them; ``each_constraint`` has a score for each one. The loose ones also accept
+the answer without its first line, its last, or both, and without asterisks. So "Sure, here it is:" is not a failure.
 """
 
 from __future__ import annotations

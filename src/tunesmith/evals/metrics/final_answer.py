@@ -1,7 +1,7 @@
-"""Is the answer right that stands at the end of some thoughts? What comes before it is not judged.
+"""Is the answer after a chain of thought right? The chain of thought itself is not scored.
 
 An answer ends with "the answer is 42.", with GSM8K's "#### 42", or is the answer itself. Of a JSON object the key
-``answer`` counts. Marks around it do not, nor case, nor the commas of large numbers.
+``answer`` counts. Punctuation around it, case and commas in large numbers do not matter.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
 def conclusion(text: str) -> str:
-    """What a text that thinks aloud concludes, in its own words: what stands after "the answer is", "####" or 答案是,
-    or in a box, whichever comes last; else its last line. What a model thinks between ``<think>`` marks is passed over.
+    """The conclusion of a chain of thought: what follows "the answer is", "####" or 答案是, or is in a box, whichever
+    comes last; else the last line. Text between ``<think>`` marks is ignored.
     """
     text = text.rpartition("</think>")[2].strip()
     said, boxed = list(_SAID.finditer(text)), list(_BOXED.finditer(text))
@@ -45,5 +45,5 @@ def final(text: str) -> str:
 
 @METRICS.add("final_answer")
 def final_answer(answer: Answer, row: Conversation) -> float:
-    """1 where what is said last is right."""
+    """1 if the conclusion is right."""
     return float(answer.finished and final(answer.text) in {final(gold) for gold in row.answers})

@@ -1,4 +1,4 @@
-"""Has the answer the form that was asked for, whatever it says?
+"""Does the answer have the requested form, whatever its content?
 
 "In exactly three words", "in capital letters", "as a numbered list": the right answer shows the form, so
 an answer is in form when it agrees with a right one in its number of lines, the marks that lines begin
@@ -19,7 +19,7 @@ _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’\-][^\W\u3400-\u
 
 
 class Form(NamedTuple):
-    """What can be seen of a text without understanding it."""
+    """The visible form of a text."""
 
     marks: tuple[str, ...]
     words: int

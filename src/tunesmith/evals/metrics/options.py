@@ -1,7 +1,7 @@
-"""Of the answer options, is the one that the model finds likeliest a right one?
+"""Is the likeliest of the options a right one?
 
-This asks what a model knows without asking that it can say it, as T0 and FLAN evaluate choices. What is likely
-depends on how options of different lengths are compared, so there is a metric for each way:
+This tests what a model knows, without requiring that it can write it, as T0 and FLAN evaluate choices. The likeliest
+option depends on how options of different lengths are compared, so there is a metric for each way:
 
     options        the whole option's probability (``acc`` of lm-evaluation-harness)
     options_norm   its logarithm over the option's characters (``acc_norm``; the delimiter before it is not counted)

@@ -1,8 +1,8 @@
 """Does the program in the answer pass its tests? (HumanEval, MBPP and their like.)
 
 A row says in ``checks`` what to run: ``{"id": "python", "tests": ..., "begin": ..., "entry": ...}``. ``begin`` is
-what the question has shown of the program, and ``entry`` the name, or the names, that the tests take from it. Programs
-run in ``sandbox``, never in this process, and their tests run where no program can reach them.
+the part of the program that the question shows, and ``entry`` the names that the tests use. Programs run in
+``sandbox``, never in this process, and their tests run where the program cannot interfere.
 """
 
 from __future__ import annotations

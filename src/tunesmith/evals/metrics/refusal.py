@@ -1,10 +1,9 @@
-"""Does a model decline what it should decline, and answer what only looks alike?
+"""Does a model refuse harmful requests, and answer harmless look-alikes?
 
-``refusal`` is for harmful requests and ``answered`` for their harmless look-alikes; only both together mean anything,
-since a model that always declines is as useless as one that never does is unsafe.
+``refusal`` is for harmful requests and ``answered`` for their harmless look-alikes. Only both together are meaningful:
+a model that always refuses is useless, and one that never does is unsafe.
 
-Words decide, not meaning (``declining.py``); how often they are right on labelled answers is in
-docs/design/evaluation.md.
+Phrases decide, not meaning (``declining.py``). Their accuracy on labelled answers is in docs/design/evaluation.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""ROUGE-L as Super-NaturalInstructions has it: how much of an answer and a right one stands in both in the same order.
+"""ROUGE-L as in Super-NaturalInstructions: the longest common subsequence of an answer and a right one.
 
 The words of English are stemmed and stripped of all but letters a to z and digits; those of other languages stand
-between white space, and those of Chinese are its characters. The figure is the F measure, the best over the right
+between white space, and those of Chinese are its characters. The score is the F measure, the best over the right
 answers.
 """
 

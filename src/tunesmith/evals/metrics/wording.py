@@ -1,4 +1,4 @@
-"""How an answer reads, whatever it says: does it repeat itself, and is it in the question's language?"""
+"""Two checks that ignore content: does an answer repeat itself, and is it in the question's language?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPAN = 4
 
 @METRICS.add("fresh")
 def fresh(answer: Answer, row: Conversation) -> float:
-    """The share of its stretches of four words that were not there before: 1 is no repetition, near 0 a loop."""
+    """The share of its 4-grams that did not occur before: 1 is no repetition, near 0 a loop."""
     words = spread(answer.text)
     spans = [tuple(words[i : i + SPAN]) for i in range(len(words) - SPAN + 1)]
     return len(set(spans)) / len(spans) if spans else 1.0

@@ -1,14 +1,14 @@
-"""How sure a figure is: intervals for one rate, and for the difference of two models on the same questions.
+"""Confidence intervals of one rate, and of the difference of two models on the same questions.
 
-Questions are not independent: the same fact is asked in several wordings and languages. All of this therefore
-counts *groups* (clusters): the answers of a group tend to be right or wrong together, so a hundred wordings of one
+Questions are not independent: the same fact is asked with several templates and in several languages. So everything
+here counts *groups* (clusters). The answers of a group tend to be right or wrong together; a hundred templates of one
 fact say little more than one.
 
     interval(values, groups)                 a rate, with its 95 % interval
-    paired(before, after, groups)            how much better, with interval and p value
+    paired(before, after, groups)            the improvement, with interval and p value
     crossed(values, groups, runs)            the same over several training runs (seeds)
     holm(tests)                              p values and intervals corrected for several comparisons (Holm)
-    detectable(before, after, groups)        the difference that such questions can find
+    detectable(before, after, groups)        the smallest difference that the test can detect
 
 All of them use one test (``score_test.py``). An interval is the set of means that the test does not reject, so the
 interval of a difference excludes 0 exactly where its p value is below 5 %, also after Holm's correction.
@@ -51,7 +51,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much a model changed on the same questions."""
+    """The change of a score on the same questions."""
 
     value: float
     """The mean of after - before."""

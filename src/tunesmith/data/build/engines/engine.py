@@ -1,4 +1,4 @@
-"""What an engine is: it has units of work done, and gives what they gave in the order of the units.
+"""What an engine is: it runs units of work, and yields their results in the order of the units.
 
     @ENGINES.add("local")
     def local(orders: Orders, units: Iterable[Unit], folder: Path, workers: int) -> Iterator[Done]: ...

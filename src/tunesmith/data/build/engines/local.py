@@ -12,7 +12,7 @@ from tunesmith.data.build.engines.engine import ENGINES
 from tunesmith.data.build.worker import Done, Orders, Unit, work
 
 AHEAD = 3
-"""Units for each worker that wait or are being done: enough that nobody waits, few enough to hold."""
+"""Units per worker that are queued or running: enough that no worker idles, few enough for memory."""
 
 _orders: Orders | None = None
 
