@@ -70,7 +70,7 @@ def test_what_others_use_of_our_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 WAITS = """
 import os, sys
-from tunesmith.train import cores
+from tunesmith.core import cores
 cores.choose_waiting(lambda: float(sys.argv[1]))
 assert "torch" not in sys.modules
 print(cores.waiting())

@@ -68,7 +68,7 @@ def test_a_package_is_tested_between_its_bounds(installed: str, tested: bool) ->
 
 def test_what_was_not_tested_is_named_once_at_import() -> None:
     code = (
-        "from tunesmith import versions\n"
+        "from tunesmith.core import versions\n"
         "import warnings, importlib, os, tunesmith\n"
         "os.environ.pop('TUNESMITH_VERSIONS_TOLD', None)\n"
         "versions.pins = lambda: {'numpy': '1.0'}\n"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.core.types import Comparison, Conversation, SetAside
-from tunesmith.data import READERS, Record, Task, load_tasks, read, render, task_of
-from tunesmith.data.load import detect, lint
-from tunesmith.data.readers import superni
+from tunesmith.data import READERS, Record, Task, detect, lint, load_tasks, read, render, task_of
+from tunesmith.data.build import superni_split
 from tunesmith.evals.metrics import METRICS, Answer
 
 DATA = Path(__file__).parents[3] / "shared/data"
@@ -134,7 +133,7 @@ def test_all_tasks_of_super_naturalinstructions(tmp_path: Path) -> None:
     found = read(tasks)
     assert (len(tasks), found.rows) == (240, 14390)
     assert Counter(row.reason for row in found.set_aside) == {"has no answer": 1}
-    official = superni.official("default", tasks)
+    official = superni_split.official("default", tasks)
     splits = {p.name: set(p.read_text().split()) for p in (DATA / "superni_splits").glob("default_*")}
     for task in tasks:
         where = next((name.split("_")[1] for name, names in splits.items() if task.stem in names), "nowhere")

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.core.types import Conversation, Message, SetAside
-from tunesmith.data import READERS, task_of
-from tunesmith.data.load import detect
+from tunesmith.data import READERS, detect, task_of
 from tunesmith.data.writers import IDS, MARKS, NAMES, THOUGHTS, WRITERS, Line, written
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"a": {"type": "integer"}}}}

@@ -19,12 +19,11 @@ import pytest
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.types import Conversation
-from tunesmith.data import Cleaning, HeldOut, Summary, build_to, load_tasks
+from tunesmith.data import Cleaning, HeldOut, Summary, build_to, lint, load_tasks
 from tunesmith.data.build import manifest
 from tunesmith.data.build.paths import train_files
 from tunesmith.data.clean import PrintsOnDisk, duplicates, prints
 from tunesmith.data.files import file as files
-from tunesmith.data.load import lint
 from tunesmith.data.store import conversations
 from tunesmith.plan import Plan
 from tunesmith.plan.mixture import quotas, rates

@@ -170,12 +170,12 @@ go(Path(sys.argv[1]))
 def test_killed_while_the_model_is_written(
     whole: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunesmith.train import assemble, loop
+    from tunesmith.train import assemble, trainer
 
     def ends(*arguments: Any, **more: Any) -> None:
         raise Killed
 
-    for module, name in ((assemble, "save_model"), (loop, "write_result")):
+    for module, name in ((assemble, "save_model"), (trainer, "write_result")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, ends)
             with pytest.raises(Killed):

@@ -75,7 +75,7 @@ stages:
         "my.yaml:8: stages.a.style.case: found 'uper'; did you mean 'upper'?",
         "my.yaml:9: stages.a.style.sise: unknown key; did you mean 'size'?",
         "my.yaml:10: stages.b.kind: stage kind 'mak' is not known; did you mean 'make'?",
-        "my.yaml:13: stages.c.left: there is no stage 'aa', wanted the id of a make or join stage; did you mean 'a'?",
+        "my.yaml:13: stages.c.left: there is no stage 'aa', wanted the id of a join or make stage; did you mean 'a'?",
         "my.yaml:16: stages.c.more[1]: stage 'd' does not come before this one; put it further up",
         "my.yaml:18: stages.c.steps: found 'many', wanted a valid integer, unable to parse string as an integer",
         "my.yaml:19: stages.d.text: this key is missing (What is written.)",

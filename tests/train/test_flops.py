@@ -11,7 +11,7 @@ import torch
 
 from tests.train.test_loop import MODEL, settings, store
 from tunesmith.train import flops as machine
-from tunesmith.train import loop
+from tunesmith.train import trainer
 from tunesmith.train.loop import train
 
 XEON = """processor	: 0
@@ -68,20 +68,20 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(tmp_path: Path, mon
         if event.step == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "compute_dtype", measured)
+    monkeypatch.setattr(trainer, "compute_dtype", measured)
     chosen = settings(steps=4, save_every=2)
     with pytest.raises(KeyboardInterrupt):
         train(MODEL, "sft", {"a": store()}, {"a": 1.0}, chosen, tmp_path, on_event=stop, progress=False)
     monkeypatch.setattr(
-        loop, "compute_dtype", lambda precision, device: torch.bfloat16 if precision == "bf16" else torch.float32
+        trainer, "compute_dtype", lambda precision, device: torch.bfloat16 if precision == "bf16" else torch.float32
     )
     result = train(MODEL, "sft", {"a": store()}, {"a": 1.0}, chosen, tmp_path, progress=False)
     assert asked == ["auto"] and result.precision == "bfloat16" and result.resumed_from == 2
 
 
 def test_both_shares_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "sheet_flops", lambda device, dtype, threads: 1e12)
-    monkeypatch.setattr(loop, "peak_flops", lambda device, dtype: 1e11)
+    monkeypatch.setattr(trainer, "sheet_flops", lambda device, dtype, threads: 1e12)
+    monkeypatch.setattr(trainer, "peak_flops", lambda device, dtype: 1e11)
     train(MODEL, "sft", {"a": store()}, {"a": 1.0}, settings(steps=3), tmp_path, progress=False)
     for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         step = json.loads(line)

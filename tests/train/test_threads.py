@@ -60,7 +60,8 @@ import hashlib, json, os, sys, torch
 torch.set_num_threads(2)
 from pathlib import Path
 from tests.train.test_loop import MODEL, settings, store
-from tunesmith.train import threads, cores
+from tunesmith.core import cores
+from tunesmith.train import threads
 from tunesmith.train.loop import train
 number, stop, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 threads.usable, threads.PATIENCE = lambda: 2, 1e9  # what is chosen at the start is kept, however busy the machine is

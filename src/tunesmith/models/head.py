@@ -44,12 +44,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for a in range(0, hidden.shape[0], chunk):
             h, t = hidden[a : a + chunk], targets[a : a + chunk, None]
             real = min(chunk, rows - a)
-            logits = torch.nn.functional.linear(h, weight, bias).to(exact)
+            logits = torch.nn.functional.linear(h, weight, bias)
             if cap:
-                logits = cap * torch.tanh(logits / cap)
+                logits = cap * torch.tanh(logits.to(exact) / cap)
             slope = 1 - (logits / cap).square() if cap and wants_grad else None
-            chosen, largest = logits.gather(1, t), logits.amax(-1, keepdim=True)
-            p = torch.softmax(logits, dim=-1)
+            chosen, largest = logits.gather(1, t).to(exact), logits.amax(-1, keepdim=True).to(exact)
+            p = torch.softmax(logits, dim=-1, dtype=exact)
             # log of the partition function by way of the largest probability, which is never tiny. Softmax is the
             # fastest pass over the logits that there is on CPU, and its result is the gradient.
             losses = (largest - p.amax(-1, keepdim=True).log_() - chosen)[:real, 0]

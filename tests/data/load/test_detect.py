@@ -12,8 +12,7 @@ import pytest
 from tests.data.readers.rows import PARTS, TURNS
 from tunesmith.core.errors import DataError
 from tunesmith.core.types import Comparison, Conversation
-from tunesmith.data import READERS, task_of
-from tunesmith.data.load import detect
+from tunesmith.data import READERS, detect, task_of
 
 PAIRS = [
     ("instruction", "response"), ("question", "answer"), ("input", "output"), ("prompt", "response"),
