@@ -207,7 +207,7 @@ def html(card: Card) -> str:
         "sample": card.sample,
         "about": card.about,
     }
-    return templates("tunesmith.data.build").get_template("datacard.html").render(view)
+    return templates("tunesmith.data").get_template("datacard.html").render(view)
 
 
 def wheel(card: Card) -> Markup:

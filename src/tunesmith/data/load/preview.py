@@ -115,7 +115,7 @@ def sample_rows(
 
 def page(task: Task, rows: Sequence[Conversation | SetAside]) -> str:
     """Rows as a page that loads nothing."""
-    return templates("tunesmith.data.build").get_template("sample.html").render(task=task, rows=rows)
+    return templates("tunesmith.data").get_template("sample.html").render(task=task, rows=rows)
 
 
 def order(seed: int, id: str) -> bytes:
