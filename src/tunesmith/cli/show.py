@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def show(
     learn: Annotated[str, typer.Option("--learn", help="Which turns are learned: last, all, marked.")] = "last",
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many examples.")] = 3,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page instead of printing.")] = None,
+    lang: Lang = None,
 ) -> None:
     """Show the tokens of examples. Those that are trained on (the loss mask) are coloured and in \\[brackets].
 

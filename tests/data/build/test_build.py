@@ -27,7 +27,8 @@ from tunesmith.data import (
     load_tasks,
     task_of,
 )
-from tunesmith.data.build.build import build, datacard
+from tunesmith.data.build import datacard
+from tunesmith.data.build.build import build
 from tunesmith.data.build.paths import read_held_out, train_files
 from tunesmith.data.load.examples import read
 from tunesmith.data.load.preview import sample_rows, task_lines, template_lines
