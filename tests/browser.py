@@ -124,13 +124,6 @@ class Browser:
             time.sleep(0.05)
         return (self.downloads / name).read_text(encoding="utf-8")
 
-    def overflow(self) -> list[str]:
-        """What reaches beyond the right edge of the window."""
-        found = self.run(
-            "[...document.body.querySelectorAll('*')].filter(e => { const b = e.getBoundingClientRect();"
-            " return b.width > 1 && b.right > innerWidth + 1 &&"
-            " !e.closest('svg, .unseen, pre, .skip, .row > *') &&"
-            " getComputedStyle(e).visibility !== 'hidden' && !e.closest('table thead'); })"
-            ".slice(0, 5).map(e => e.tagName + '.' + e.className + ' ' + (e.textContent || '').slice(0, 40))"
-        )
-        return list(found)
+    def faults(self) -> list[str]:
+        """What the page gets wrong for its readers: contrast, names, captions, order of heads, languages, widths."""
+        return list(self.run((Path(__file__).parent / "audit.js").read_text(encoding="utf-8")))

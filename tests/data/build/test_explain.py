@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import BROWSER, Browser
 from tunesmith.core.errors import DataError
 from tunesmith.data import HeldOut, Task, build_to, load_tasks
 from tunesmith.data.build import manifest
@@ -160,3 +161,13 @@ def test_tables_of_the_card_have_captions_and_scopes(out: Path) -> None:
     assert len(tables) >= 6
     for table in tables:
         assert re.search(r"<caption[^>]*>\S", table) and not re.search(r"<th(?!ead| scope)", table)
+
+
+@pytest.mark.skipif(not BROWSER, reason="no browser on this machine")
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_card_has_no_faults_in_a_browser(out: Path, tmp_path: Path, width: int) -> None:
+    with Browser(tmp_path / "b", width=width, dark=width == 390) as browser:
+        for language in ("en", "zh"):
+            browser.open(write(out, language=language))
+            browser.run("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+            assert browser.faults() == []

@@ -178,8 +178,8 @@ def markdown(card: Card, t: Words | None = None) -> str:
     asides = [(t.part(step), t.part(reason), f"{n:,}") for step, reason, n in card.reasons]
     head = (t("step"), t("reason"), t("rows"))
     lines += ["## " + t("Rows not used"), "", *(_table(head, asides) if asides else [t("None.")]), ""]
-    head = (t("file"), t("bytes"), "SHA-256", t("licence"))
-    lines += ["## " + t("Sources"), "", *_table(head, _sources(card)), ""]
+    files = (t("file"), t("bytes"), "SHA-256", t("licence"))
+    lines += ["## " + t("Sources"), "", *_table(files, _sources(card)), ""]
     lines += [t("Made by tunesmith {version}, seed {n}.", version=card.about["tunesmith"], n=card.about["seed"]), ""]
     return "\n".join(lines)
 

@@ -133,9 +133,9 @@ def ways(comparisons: Sequence[Comparison], t: Words) -> dict[str, Any] | None:
     for format, shots, metric in wanted:
         row: dict[str, Any] = {"label": way(format, shots, metric, t)}
         for level in here:
-            c = by.get((level, format, shots, metric))
-            row[level] = "–" if c is None else f"{percent(c.before.value)} → {percent(c.after.value)}"
-            row[f"{level}_range"] = "" if c is None else _range(c.after)
+            found = by.get((level, format, shots, metric))
+            row[level] = "–" if found is None else f"{percent(found.before.value)} → {percent(found.after.value)}"
+            row[f"{level}_range"] = "" if found is None else _range(found.after)
         rows.append(row)
     return {"columns": [(level, t(LEVEL_NAMES[level][0]), "n") for level in here], "rows": rows}
 
