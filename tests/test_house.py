@@ -88,7 +88,7 @@ ALLOWED: dict[str, set[str]] = {
         "data.writers",
         "chat", "models", "engine", "ask", "serve", "label", "evals.asking", "evals.compare", "evals.corpus",
         "evals.evaluation", "evals.harness", "evals.judges", "evals.leaked", "evals.records", "evals.report",
-        "evals.statistics", "evals.viewer", "stages", "pipeline",
+        "evals.statistics", "evals.viewer", "stages", "pipeline", "pages",  # of pages the language: --lang
     },
 }  # fmt: skip
 LONGEST = 80

@@ -45,7 +45,7 @@ def test_show_a_file(tmp_path: Path, tok: PreTrainedTokenizerFast, capsys: pytes
     show(tmp_path / "talk.json", model=tmp_path / "tok", format="instruction", learn="last", number=1)
     out = capsys.readouterr().out
     row = fmt.encode(TALK)
-    assert f"talk.json:1 {len(row.ids)} tokens, {int(row.learn.sum())} learned" in out
+    assert f"talk.json:1 {len(row.ids)} tokens, {int(row.learn.sum())} trained on" in out
     assert "Hi <|im_end|>" in out and "巴黎 😀!" in out
     show(tmp_path / "talk.json", model=tmp_path / "tok", page=tmp_path / "mask.html", learn="last", number=1)
     assert "😀" in (tmp_path / "mask.html").read_text(encoding="utf-8")

@@ -143,21 +143,37 @@ def test_the_json(tmp_path: Path, small: ReportData) -> None:
 
 def test_the_claim_is_the_figure(tmp_path: Path, small: ReportData) -> None:
     page, _, _ = written(tmp_path, small)
-    assert "gets 80 % right on tasks of c, of which it trained on none. Before, it got 2 %." in page.text
-    assert "On the same 100 questions the difference is +78 points" in page.text
-    assert "78 questions rose, 0 fell" in page.text
+    assert (
+        "Tuning raised the share of right answers on tasks of c, of which it trained on none, from 2 % to 80 %: "
+        "+78 points, with 95 % confidence between +69 and +85."
+    ) in page.text
+    assert (
+        "Both models were asked the same 100 questions. 78 questions improved and 0 got worse (p < 0.0001)."
+        in page.text
+    )
+
+
+def test_a_difference_that_is_not_significant_is_no_gain(tmp_path: Path) -> None:
+    page, _, _ = written(tmp_path, ReportData("test", [*answers("base", 40), *answers("tuned", 42)]))
+    assert "Tuning made no significant difference to the share of right answers on tasks of c" in page.text
+    assert "not significant" in page.text.partition("In figures")[0] and "raised" not in page.text
+    page, _, _ = written(tmp_path, ReportData("test", [*answers("base", 80), *answers("tuned", 42)]))
+    assert "Tuning lowered the share of right answers on tasks of c" in page.text
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"level": "instance", "task": "tickets.en"}, "gets 80 % right on rows of tickets.en that were held out."),
-        ({"level": "instance"}, "right on rows of 7 tasks that were held out."),
-        ({"level": "wording", "task": "a.en"}, "right on a.en, asked in words that it never saw."),
-        ({"level": "task", "task": "a.en"}, "right on a.en, which it never trained on."),
-        ({"level": "task"}, "right on 7 tasks that it never trained on."),
-        ({"level": "seen", "task": "a.en"}, "right on rows of a.en that it was trained on."),
-        ({"level": "instance", "task": "a.en", "metric": "rouge_l"}, "reaches 80 % by rouge_l on rows of a.en"),
+        ({"level": "instance", "task": "tickets.en"}, "of right answers on held-out rows of tickets.en from"),
+        ({"level": "instance"}, "of right answers on held-out rows of 7 tasks from"),
+        ({"level": "wording", "task": "a.en"}, "answers on a.en, asked in words that it never saw, from"),
+        ({"level": "task", "task": "a.en"}, "answers on a.en, which it never trained on, from"),
+        ({"level": "task"}, "answers on 7 tasks that it never trained on from"),
+        ({"level": "seen", "task": "a.en"}, "answers on rows of a.en that it was trained on from"),
+        (
+            {"level": "instance", "task": "a.en", "metric": "rouge_l"},
+            "raised the score rouge_l on held-out rows of a.en",
+        ),
     ],
 )
 def test_the_claim_speaks_of_what_was_asked(tmp_path: Path, more: dict[str, Any], said: str) -> None:
@@ -174,10 +190,9 @@ def test_the_claim_of_chats_is_in_bits(tmp_path: Path) -> None:
         record(i, m, v, **more, group=f"g{i // 2}") for m, v in (("base", 1.5), ("tuned", 1.25)) for i in range(40)
     ]
     page, _, found = written(tmp_path, ReportData("chats", records))
-    assert "needs 1.25 bits for each byte of the given answers on rows of chats that were held out." in page.text
-    assert "Before, it needed 1.50 bits. On the same 40 questions about 20 different things the difference" in page.text
-    assert "the difference is −0.25 bits, with a 95 % interval of −0." in page.text
-    assert "0 groups of questions rose, 20 fell" in page.text
+    assert "Tuning lowered the loss in bits per byte on held-out rows of chats from 1.50 bits to 1.25 bits" in page.text
+    assert "−0.25 bits, with 95 % confidence between −0.25 and −0." in page.text
+    assert "same 40 questions about 20 different things. 20 groups of questions improved and 0 got worse" in page.text
     assert "Given: right" in page.text and "✓" not in page.text and "✗" not in page.text
     assert "1.25 bits" in page.text.partition("All figures")[2] and "125 %" not in page.text
     assert found["results"][1]["value"] == 1.25
@@ -195,13 +210,53 @@ def test_a_report_has_only_the_sections_that_the_run_has(tmp_path: Path, small: 
 def test_everything_is_on_the_page(tmp_path: Path, full: ReportData) -> None:
     page, html, _ = written(tmp_path, full)
     for said in (
-        *("New clusters", "New tasks", "New instances", "New wordings", "Knowledge kept", "Harmful refused"),
+        *("New clusters", "New tasks", "New instances", "New wordings", "Harmful requests", "Harmless look-alikes"),
         *("capital/france", "animals", "1,234", "p.json"),
-        *("10 = 9 + 1 set aside", "f.jsonl:3", "0.1.0", "100.0 s", "hello", "asked in that way itself, 60 %"),
-        *("95 % interval", "answers freely, 3 examples"),
+        *("10 = 9 + 1 set aside", "f.jsonl:3", "0.1.0", "100.0 s", "hello", "asked in that way itself: 60 %"),
+        *("95 % interval", "answers freely, 3 examples", "100 % → 97 %"),
     ):
         assert said in page.text.replace("\u00a0", " ") or said in html.replace("\u00a0", " "), said
-    assert re.search(r"Knowledge kept\s*97\s%", page.text), "97 of the 100 that it knew"
+
+
+def test_the_first_screen_is_the_claim_and_a_row_a_level(tmp_path: Path, full: ReportData) -> None:
+    _, html, _ = written(tmp_path, full)
+    first = html[html.index("<h1") : html.index("</section>")]
+    levels = re.findall(r'class="label"><span>(.*?)</span>', first)
+    assert levels == ["New clusters", "New tasks", "New instances", "New wordings", "Seen"]
+    readings = re.findall(r'class="reading">(.*?)<span class="aside">(.*?)</span>', first)
+    assert len(readings) == 5 and {r[1] for r in readings} == {"+89 points"}
+    assert "No instruction" not in first, "the ablation stands apart"
+    assert html.index('id="ablation"') > html.index('id="samples"')
+
+
+def test_tables_have_captions_and_scopes_and_values_their_names(tmp_path: Path, full: ReportData) -> None:
+    _, html, _ = written(tmp_path, full)
+    tables = re.findall(r"<table.*?</table>", html, re.S)
+    assert len(tables) >= 6
+    for table in tables:
+        assert re.search(r"<caption[^>]*>\S", table)
+        assert not re.search(r"<th(?!ead| scope)", table), "every head says what it is the head of"
+        heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
+        for row in re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", table, re.S):
+            assert re.findall(r'data-label="(.*?)"', row) == heads[1:], "a phone shows each value beside its name"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_says_its_language_and_that_of_foreign_text(tmp_path: Path, full: ReportData, language: str) -> None:
+    records = [replace(r, language="zh", prompt="法国的首都？") if r.level == "task" else r for r in full.records]
+    html = write_report(tmp_path, replace(full, records=records), language).read_text(encoding="utf-8")
+    assert f'<html lang="{language}">' in html and '<p class="asked" lang="zh">法国的首都？</p>' in html
+    said = {"en": "How far it generalises", "zh": "泛化能力"}
+    assert said[language] in html and said["zh" if language == "en" else "en"] not in html
+    if language == "zh":
+        text = Page(html).text.partition("All figures")[0]
+        left = re.findall(r"\b(?:the|and|with|of which|questions|answers)\b", text)
+        assert left == [], "no English is left"
+
+
+def test_a_sample_links_to_its_question(tmp_path: Path, small: ReportData) -> None:
+    page, _, _ = written(tmp_path, replace(small, answers="answers.html"))
+    assert "answers.html#t.en/1%40w" in page.links
 
 
 def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path, full: ReportData) -> None:
@@ -239,7 +294,7 @@ def test_the_ablation_says_apart_only_where_it_is(tmp_path: Path, full: ReportDa
     assert "No instruction < Data-set name < Instructions: each better than the one before" in page.text
     records = [r for r in full.records if r.model != "name"] + answers("name", 88)
     page, _, _ = written(tmp_path / "near", replace(full, records=records))
-    assert "“Instructions” and “Data-set name” cannot be told apart: their intervals overlap" in page.text
+    assert "“Instructions” and “Data-set name” are not significantly different: their intervals overlap" in page.text
     records = [r for r in full.records if r.model != "name"] + answers("name", 0)
     page, _, _ = written(tmp_path / "less", replace(full, records=records))
     assert "each better" not in page.text and "“Instructions” is above “Data-set name”" in page.text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def ablate(
     seeds: Annotated[int | None, typer.Option(help="Only so many of its seeds.", min=1)] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The output folder. Default: runs/<name>.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check the file, say what would run, and stop.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Find out what makes the difference: a recipe at several points, each with several seeds.
 

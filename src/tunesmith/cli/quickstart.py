@@ -7,11 +7,12 @@ from pathlib import Path
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.cli.run import Out, Seed, Set, start
 from tunesmith.core import screen
 
 
-def quickstart(set: Set = None, seed: Seed = None, out: Out = None) -> None:
+def quickstart(set: Set = None, seed: Seed = None, out: Out = None, lang: Lang = None) -> None:
     """See the whole idea work: some minutes on a laptop, nothing to download.
 
     A tiny model learns to read and knows facts of a little world (pretrain). It is then tuned to follow instructions

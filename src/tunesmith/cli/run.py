@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 
 # The same options mean the same for run, train, eval and quickstart.
@@ -37,6 +38,7 @@ def run(
     out: Out = None,
     check: Annotated[bool, typer.Option("--check", help="Check the recipe, say what would run, and stop.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Run a recipe: every stage that is not done yet, in order.
 

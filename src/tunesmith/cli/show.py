@@ -1,4 +1,4 @@
-"""``tunesmith show``: the tokens of an example, coloured by whether they are learned.
+"""``tunesmith show``: the tokens of an example and its loss mask, in colours and in brackets.
 
 The ids and the mask come from the encoder that training uses, so what is shown is what is trained on.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def show(
     learn: Annotated[str, typer.Option("--learn", help="Which turns are learned: last, all, marked.")] = "last",
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many examples.")] = 3,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page instead of printing.")] = None,
+    lang: Lang = None,
 ) -> None:
-    """Show the tokens of examples, and which of them are learned.
+    """Show the tokens of examples. Those that are trained on (the loss mask) are coloured and in \\[brackets].
 
     [bold]Examples[/]
 
@@ -61,10 +63,12 @@ def show(
     console = screen.console()
     for example, (_, row) in zip(drawn, shown, strict=True):
         console.print(example.title, style="bold", markup=False, end=" ")
-        console.print(f"{len(row.ids)} tokens, {int(row.learn.sum())} learned", style="dim")
+        console.print(f"{len(row.ids)} tokens, {int(row.learn.sum())} trained on", style="dim")
         console.print(mask_text(example.tokens))
         console.print()
-    console.print("[bold black on bright_yellow]learned[/]  read only  [dim cyan]control token[/]")
+    console.print(
+        r"[bold]\[[/][bold black on bright_yellow]trained on[/][bold]][/]  read only  [dim cyan]control token[/]"
+    )
 
 
 def _find(

@@ -3,9 +3,12 @@
     write_viewer(out / "answers.html", "reading", records, traces=traces, leaks=leaks)
 
 Figures of all models side by side; a list of all questions with filters (task, metric, wording, wrong only, where
-models differ, leaked or clean, a text); one question with all answers, what differs between two of them, how likely
-each option was, the tokens as the model saw them, and the training row that gives the question away. What is shown
-stands in the address, so that a view can be sent to somebody.
+models differ, leaked or clean, a text); one question with the prompt as the model reads it and all answers by all
+metrics, what differs between two of them, how likely each option was, and the training row that gives the question
+away. What is shown is in the address, so that a view can be sent to somebody, and ``answers.html#ID`` opens a question.
+
+What is listed can be downloaded as CSV and JSON lines. A person can judge answers and take notes; those are kept by the
+browser and downloaded as comparisons, in a form that the reader ``preference`` reads.
 
 All is held as columns of numbers into one table of texts, packed with gzip: 50,000 questions are some megabytes. The
 list draws only the rows that can be seen.
@@ -26,9 +29,10 @@ from tunesmith.evals.asking.ask import Trace
 from tunesmith.evals.compare import style
 from tunesmith.evals.compare.style import Style
 from tunesmith.evals.compare.summary import Cell, Line, standing
-from tunesmith.evals.records import LESS_IS_BETTER, Record
+from tunesmith.evals.records import LESS_IS_BETTER, LEVEL_NAMES, Record, question_id
 from tunesmith.evals.statistics.intervals import Interval
 from tunesmith.pages import templates
+from tunesmith.pages.words import Words, words
 
 
 def write_viewer(
@@ -40,16 +44,21 @@ def write_viewer(
     leaks: Mapping[str, Mapping[str, Leak]] | None = None,
     lines: Sequence[Line] | None = None,
     styles: Sequence[Style] | None = None,
+    language: str | None = None,
 ) -> Path:
     """Write the page. ``lines`` and ``styles`` are the figures of these records, where they are known already."""
+    t = words(language)
     models = list(dict.fromkeys(r.model for r in records))
     lines = standing(records, models) if lines is None else lines
-    data = _data(records, models, traces, leaks or {}, lines, style.table(records) if styles is None else styles)
+    data = _data(records, models, traces, leaks or {}, lines)
+    data["styles"] = _styles(style.table(records) if styles is None else styles, t)
+    data["levels"] = [(level, t(name)) for level, (name, _) in LEVEL_NAMES.items()]
+    data["words"] = t.table((Path(__file__).parent / "page" / "answers.js").read_text(encoding="utf-8"))
     packed = base64.b64encode(
         gzip.compress(json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"), 6)
     )
     page = templates("tunesmith.evals").get_template("answers.html")
-    path.write_text(page.render(title=title, packed=packed.decode()), encoding="utf-8")
+    path.write_text(page.render(t=t, title=title, packed=packed.decode()), encoding="utf-8")
     return path
 
 
@@ -77,7 +86,6 @@ def _data(
     traces: Sequence[Trace],
     leaks: Mapping[str, Mapping[str, Leak]],
     lines: Sequence[Line],
-    styles: Sequence[Style],
 ) -> dict[str, Any]:
     texts, pieces = _Texts(), _Texts()
     names = {name: _Texts() for name in ("task", "level", "metric", "template", "language", "format")}
@@ -105,13 +113,16 @@ def _data(
         read, said = ([pieces.put(p) for p in side] for side in (trace.prompt, trace.said))
         for i in by_question.get((trace.shots, trace.id), ()):
             answers[trace.model]["tokens"][i] = [read, [] if items[i].options else said]
+    entry, slugs = _entries(items)
     return {
         "models": models,
+        "entries": slugs,
         "texts": texts.texts,
         "pieces": pieces.texts,
         "names": {name: table.texts for name, table in names.items()},
         "items": {
             "id": [r.id for r in items],
+            "entry": entry,
             **{name: [table.put(getattr(r, name)) for r in items] for name, table in names.items()},
             "shots": [r.shots for r in items],
             "prompt": [texts.put(r.prompt) for r in items],
@@ -121,23 +132,40 @@ def _data(
         "answers": list(answers.values()),
         "figures": _figures(lines, models),
         "less": sorted(LESS_IS_BETTER),
-        "styles": [
-            {
-                "model": one.model,
-                "shares": [
-                    _number(x)
-                    for x in (one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither)
-                ],
-                "verdict": style.verdict(one),
-            }
-            for one in styles
-        ],
         # Names of models and questions are never keys of an object: "__proto__" is a name as well.
         "leaks": [
             [[id, [leak.name, leak.train, leak.text, _number(leak.score)]] for id, leak in leaks.get(model, {}).items()]
             for model in models
         ],
     }
+
+
+def _entries(items: Sequence[Record]) -> tuple[list[int], list[str]]:
+    """The question of each item, by its number, and the name of each question: its id, unless it is asked in several
+    ways; then the others say how."""
+    found: dict[tuple[str, str, int, str], int] = {}
+    slugs: dict[str, None] = {}
+    for r in items:
+        id = question_id(r)
+        key = (r.level, r.format, r.shots, id)
+        if key not in found:
+            found[key] = len(found)
+            slugs[id if id not in slugs else f"{id} | {r.level} | {r.format} | {r.shots}"] = None
+    return [found[r.level, r.format, r.shots, question_id(r)] for r in items], list(slugs)
+
+
+def _styles(styles: Sequence[Style], t: Words) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": one.model,
+            "shares": [
+                _number(x)
+                for x in (one.in_form.value, one.knows.value, one.both, one.form_only, one.known_only, one.neither)
+            ],
+            "verdict": t.part(style.verdict(one)),
+        }
+        for one in styles
+    ]
 
 
 def _key(r: Record) -> Key:

@@ -26,7 +26,19 @@ def templates(package: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.globals["policy"] = policy
+    found.globals["code"] = code
+    found.globals["bold"] = bold
     return found
+
+
+def code(text: str) -> Markup:
+    """A name of a file as it stands."""
+    return Markup("<code>{}</code>").format(text)
+
+
+def bold(text: str) -> Markup:
+    """A name that stands out."""
+    return Markup("<b>{}</b>").format(text)
 
 
 def policy(script: str = "") -> Markup:

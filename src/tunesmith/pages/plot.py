@@ -38,6 +38,8 @@ class Bar:
     note: str = ""
     reading: str = ""
     """The figures in words, at the end of the row."""
+    aside: str = ""
+    """What is said under them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,12 @@ def _rows(rows: Sequence[Bar], draw: Callable[[tuple[Mark, ...]], str], kind: st
     for row in rows:
         spoken = ", ".join(m.title or f"{m.series}: {percent(m.value)}" for m in row.marks)
         note = f'<span class="note">{escape(row.note)}</span>' if row.note else ""
+        aside = f'<span class="aside">{escape(row.aside)}</span>' if row.aside else ""
         out.append(
             f'<div class="plot-row" role="listitem"><div class="label"><span>{escape(row.label)}</span>{note}</div>'
             f'<div class="track"><svg role="img" aria-label="{escape(row.label)}: {escape(spoken)}">'
             f"{grid}{draw(row.marks)}</svg></div>"
-            f'<div class="reading">{escape(row.reading)}</div></div>'
+            f'<div class="reading">{escape(row.reading)}{aside}</div></div>'
         )
     ticks = "".join(f'<span style="left:{x}%">{x}{" %" if x == 100 else ""}</span>' for x in (0, 25, 50, 75, 100))
     out.append(f'<div class="plot-row axis" aria-hidden="true"><div></div><div class="ticks">{ticks}</div></div></div>')
@@ -179,7 +182,7 @@ def lines(
     left = "".join(f'<span style="top:{py(t):.2f}%">{percent(t) if y_percent else _number(t)}</span>' for t in y_ticks)
     below = "".join(f'<span style="left:{px(t):.2f}%">{_number(t)}</span>' for t in x_marks)
     spoken = "; ".join(
-        f"{c.label or c.series}: from {_say(c.points[0].y, y_percent)} to {_say(c.points[-1].y, y_percent)}"
+        f"{c.label or y_label or c.series}: {_say(c.points[0].y, y_percent)} → {_say(c.points[-1].y, y_percent)}"
         for c in curves
         if c.points and not c.faint
     )

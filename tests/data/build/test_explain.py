@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.browser import BROWSER, Browser
 from tunesmith.core.errors import DataError
 from tunesmith.data import HeldOut, Task, build_to, load_tasks
 from tunesmith.data.build import manifest
@@ -142,3 +144,30 @@ def test_a_second_build_in_the_folder_leaves_nothing_of_the_first(out: Path, wor
     assert not list(out.glob("compared.*")) and not list(out.glob("card.*"))
     write(out)
     assert manifest.changed(out) == []
+
+
+def test_the_card_in_another_language(out: Path) -> None:
+    page = write(out, language="zh").read_text(encoding="utf-8")
+    assert '<html lang="zh">' in page and "留出的数据" in page and "Held out" not in page
+    assert "# 数据卡" in (out / "card.instruction.md").read_text(encoding="utf-8")
+    page = re.sub("未使用：[^<]*", "", page)  # a reason is data
+    text = re.sub(r"<article>.*?</article>|<style>.*?</style>|<[^>]+>|\S*_\S*", " ", page, flags=re.S)
+    assert re.findall(r"\b(?:rows|the|of|and|held out|tasks?|not used)\b", text.replace("held-out", "")) == []
+
+
+def test_tables_of_the_card_have_captions_and_scopes(out: Path) -> None:
+    page = write(out, language="en").read_text(encoding="utf-8")
+    tables = re.findall(r"<table.*?</table>", page, re.S)
+    assert len(tables) >= 6
+    for table in tables:
+        assert re.search(r"<caption[^>]*>\S", table) and not re.search(r"<th(?!ead| scope)", table)
+
+
+@pytest.mark.skipif(not BROWSER, reason="no browser on this machine")
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_card_has_no_faults_in_a_browser(out: Path, tmp_path: Path, width: int) -> None:
+    with Browser(tmp_path / "b", width=width, dark=width == 390) as browser:
+        for language in ("en", "zh"):
+            browser.open(write(out, language=language))
+            browser.run("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+            assert browser.faults() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -69,9 +70,9 @@ def test_what_is_better_and_what_is_not_told_apart() -> None:
     assert (one.point, one.difference, one.finding) == ("one", None, "")
     assert more.difference is not None and more.difference.value == pytest.approx(more.rate.value - one.rate.value)
     assert more.p < 0.01 and more.finding.startswith("better by ")
-    assert same.finding.startswith("no difference found; one of ") and same.p > 0.05
+    assert same.finding.startswith("no significant difference; one of ") and same.p > 0.05
     inside = replace(same, difference=Interval(0.0075, -0.008, 0.0233, 300, 60))
-    assert inside.finding == "no difference found; one of 3 points or more is excluded", "2.3 is not excluded"
+    assert inside.finding == "no significant difference; one of 3 points or more is ruled out", "2.3 is not excluded"
     assert len(one.each) == 5 and np.mean(one.each) == pytest.approx(one.rate.value)
     assert one.lower <= one.median <= one.upper
 
@@ -81,9 +82,9 @@ def test_one_seed_that_is_lucky_is_no_finding() -> None:
     points = {"one": answers(lambda _: 0.4), "other": answers(lambda seed: 0.9 if seed == 3 else 0.4)}
     _, other = findings(points, against="one")
     assert other.difference is not None and other.difference.value > 0.05
-    assert other.finding.startswith("no difference found")
+    assert other.finding.startswith("no significant difference")
     _, lonely = findings({name: {3: seeds[3]} for name, seeds in points.items()}, against="one")
-    assert lonely.finding == "one seed says nothing about luck"
+    assert lonely.finding == "one seed is not enough to tell a difference from luck"
 
 
 def test_p_values_know_of_all_points() -> None:
@@ -116,3 +117,6 @@ def test_the_page_says_what_was_found(tmp_path: Path, axis: str) -> None:
     page = write_page(tmp_path, "More <b>?", found, "1", axis, 5).read_text(encoding="utf-8")
     assert "More &lt;b&gt;?" in page and found[1].finding in page and "<b>?" not in page
     assert ("clusters &lt;trained&gt; on" in page) == bool(axis)
+    assert page.count("<caption>") == 1 and not re.search(r"<th(?!ead| scope)", page)
+    page = write_page(tmp_path, "More?", found, "1", axis, 5, "zh").read_text(encoding="utf-8")
+    assert '<html lang="zh">' in page and "新的任务簇" in page and "提高" in page and "compared with" not in page

@@ -47,7 +47,7 @@ def test_the_trap_is_seen() -> None:
     assert verdict(first) == "" and verdict(second) == "better in form, not in what it knows"
     wise = [said(i, "I would say Rome, surely.", "b") for i in range(40)]
     assert verdict(table([*before, *wise])[1]) == "knows more, in no better form"
-    assert verdict(table([*before, *(replace(r, model="b") for r in before)])[1]).startswith("no change")
+    assert verdict(table([*before, *(replace(r, model="b") for r in before)])[1]) == "no significant change"
     assert verdict(table([*after, *(replace(r, model="c") for r in before)])[1]) == "worse in form"
 
 

@@ -45,15 +45,23 @@ def test_a_character_of_several_tokens_is_drawn_whole(fmt: ChatFormat) -> None:
 def test_html_marks_what_is_learned_and_escapes(fmt: ChatFormat) -> None:
     html = mask_fragment((Token("<b>", False, False), Token("x\n", True, False), Token("<|e|>", True, True)))
     assert html == (
-        '<span class="t context">&lt;b&gt;</span><span class="t learn">x<i class="nl">⏎</i>\n</span>'
-        '<span class="t learn control">&lt;|e|&gt;</span>'
+        '<span class="t context">&lt;b&gt;</span><span class="t learn first">x<i class="nl">⏎</i>\n</span>'
+        '<span class="t learn control last">&lt;|e|&gt;</span>'
     )
     page = mask_html([Drawn("a <title>", (Token("a", True, False, 2), Token("b", False, False)))])
-    assert "a &lt;title&gt;" in page and "2 of 3 tokens learned" in page and page.startswith("<!doctype html>")
+    assert "a &lt;title&gt;" in page and "2 of 3 tokens trained on" in page and page.startswith("<!doctype html>")
 
 
 def test_the_terminal_shows_the_same_text() -> None:
     text = mask_text((Token("user\n", False, False), Token("Paris", True, False), Token("<|e|>", True, True)))
-    assert text.plain == "user⏎\nParis<|e|>"
+    assert text.plain == "user⏎\n[Paris<|e|>]"
     styled = {text.plain[s.start : s.end]: str(s.style) for s in text.spans}
     assert "yellow" in styled["Paris"] and "user" not in styled
+
+
+def test_brackets_close_where_the_loss_mask_does() -> None:
+    """Two answers of one conversation: what stands in brackets is what is trained on, and nothing else."""
+    tokens = tuple(Token(text, text.isupper(), False) for text in ("a", "B", "C", "d", "E", "f", "G"))
+    assert mask_text(tokens).plain == "a[BC]d[E]f[G]"
+    page = mask_fragment(tokens)
+    assert page.count(" first") == page.count(" last") == 3 and page.count("first last") == 2

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunesmith.cli.data.look import load
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 from tunesmith.core.errors import DataError, counted
 from tunesmith.core.whole import whole
@@ -41,6 +42,7 @@ def build(
             "--fill", help="What stands in a placeholder of the data: name=Ada for {{name}}.", metavar="NAME=TEXT"
         ),
     ] = None,
+    lang: Lang = None,
 ) -> None:
     """Turn data into conversations to train on, with what is held out taken away first.
 
@@ -109,7 +111,7 @@ def _cleaning(switches: list[str]) -> Cleaning:
         raise DataError(f"--clean: {told}\nSteps: {', '.join(known)}.") from None
 
 
-def card(folder: Folder, format: Format = None) -> None:
+def card(folder: Folder, format: Format = None, lang: Lang = None) -> None:
     """Write the data card of a build again: Markdown and a page."""
     from tunesmith.data.build.datacard import write
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 from tunesmith.core.errors import EvalError, nearest
 
@@ -26,6 +27,7 @@ def harness(
     limit: Annotated[int | None, typer.Option(help="Only so many questions of each task.", min=1)] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask in the model's chat template.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results and answers.")] = Path("runs/harness"),
+    lang: Lang = None,
 ) -> None:
     """Ask models the tasks of lm-evaluation-harness: their rules, their figures, our engine.
 

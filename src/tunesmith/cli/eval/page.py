@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.core import screen
 
 
 def page(
     answers: Annotated[list[Path], typer.Argument(help="Runs, evaluations, or files of answers; as many as you like.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("runs/answers.html"),
+    lang: Lang = None,
 ) -> None:
     """Put the answers of any evaluations on one page, also those of the harness.
 

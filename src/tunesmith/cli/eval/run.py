@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from tunesmith.cli.language import Lang
 from tunesmith.cli.quickstart import summary
 from tunesmith.cli.run import Again, Out, RecipeArg, Seed, Set, start
 
 
-def evaluate(recipe: RecipeArg, again: Again = None, set: Set = None, seed: Seed = None, out: Out = None) -> None:
+def evaluate(
+    recipe: RecipeArg, again: Again = None, set: Set = None, seed: Seed = None, out: Out = None, lang: Lang = None
+) -> None:
     """Run a recipe's evaluation and report, and what they read.
 
     Models that are trained already are not trained again.

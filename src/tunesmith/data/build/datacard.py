@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from tunesmith.core.document import shipped
-from tunesmith.core.errors import counted
 from tunesmith.core.types import Comparison, Conversation
 from tunesmith.data import store
 from tunesmith.data.build import manifest
 from tunesmith.data.clean.step import answer, count_words, question
 from tunesmith.pages import templates
 from tunesmith.pages.plot import Bar, Mark, bars, percent
+from tunesmith.pages.words import Words, words
 
 Row = TypeVar("Row", Conversation, Comparison)
 
@@ -145,72 +145,100 @@ def verb_noun(text: str) -> tuple[str, str] | None:
     return None
 
 
-def write(folder: Path | str, format: str | None = None) -> Path:
-    """Write the card of a build in both forms; gives the page's path."""
-    folder = Path(folder)
+def write(folder: Path | str, format: str | None = None, language: str | None = None) -> Path:
+    """Write the card of a build in both forms and one language; gives the page's path."""
+    folder, t = Path(folder), words(language)
     card = measure(folder, format)
     name = f"card.{card.about['format']}"
-    (folder / f"{name}.md").write_text(markdown(card), encoding="utf-8")
+    (folder / f"{name}.md").write_text(markdown(card, t), encoding="utf-8")
     page = folder / f"{name}.html"
-    page.write_text(html(card), encoding="utf-8")
+    page.write_text(html(card, t), encoding="utf-8")
     return page
 
 
-def markdown(card: Card) -> str:
+def markdown(card: Card, t: Words | None = None) -> str:
     """The card as Markdown, for a repository or a hub."""
-    lines = [f"# Data card: {_title(card)}", "", _summary(card), ""]
-    lines += ["## Held out", "", *_bullets(_held_out(card)), ""]
-    lines += ["## Clusters", "", *_table(("cluster", "rows", "share"), _shares(card.clusters, card.total)), ""]
-    lines += ["## Tasks", "", *_table(("task", "rows", "share"), _shares(card.tasks, card.total)), ""]
-    lines += [f"## Lengths, in words ({card.looked_at:,} rows looked at)", ""]
+    t = t or words()
+    share = (t("rows"), t("share"))
+    lines = ["# " + t("Data card: {title}", title=_title(card, t)), "", _summary(card, t), ""]
+    lines += ["## " + t("Held out"), "", *_bullets(_held_out(card, t)), ""]
+    lines += ["## " + t("Clusters"), "", *_table((t("cluster"), *share), _shares(card.clusters, card.total, t)), ""]
+    lines += ["## " + t("Tasks"), "", *_table((t("task"), *share), _shares(card.tasks, card.total, t)), ""]
+    lines += ["## " + t("Lengths, in words ({n} rows looked at)", n=f"{card.looked_at:,}"), ""]
     names = sorted(set(card.prompts) | set(card.answers))
-    lengths = [(_range(n), f"{card.prompts[n]:,}", f"{card.answers[n]:,}") for n in names]
-    lines += [*_table(("words", "prompts", "answers"), lengths), ""]
-    lines += ["## Languages", "", *_table(("language", "rows", "share"), _shares(card.languages, card.looked_at)), ""]
+    lengths = [(_range(n, t), f"{card.prompts[n]:,}", f"{card.answers[n]:,}") for n in names]
+    lines += [*_table((t("words"), t("prompts"), t("completions")), lengths), ""]
+    languages = _shares(card.languages, card.looked_at, t)
+    lines += ["## " + t("Languages"), "", *_table((t("language"), *share), languages), ""]
     if card.tags:
-        lines += ["## Tags", "", *_table(("tag", "rows", "share"), _shares(card.tags, card.looked_at)), ""]
+        lines += ["## " + t("Tags"), "", *_table((t("tag"), *share), _shares(card.tags, card.looked_at, t)), ""]
     if card.wheel:
         verbs = [(v, ", ".join(f"{n} {c}" for n, c in nouns.most_common(NOUNS))) for v, nouns in _verbs(card)]
-        lines += ["## What is asked for", "", *_table(("verb", "nouns"), verbs), ""]
-    asides = [(step, reason, f"{n:,}") for step, reason, n in card.reasons]
-    lines += ["## Rows not used", "", *(_table(("step", "reason", "rows"), asides) if asides else ["None."]), ""]
-    lines += ["## Sources", "", *_table(("file", "bytes", "SHA-256", "licence"), _sources(card)), ""]
-    lines += [f"Made by tunesmith {card.about['tunesmith']}, seed {card.about['seed']}.", ""]
+        lines += ["## " + t("What is asked for"), "", *_table((t("verb"), t("nouns")), verbs), ""]
+    asides = [(t.part(step), t.part(reason), f"{n:,}") for step, reason, n in card.reasons]
+    head = (t("step"), t("reason"), t("rows"))
+    lines += ["## " + t("Rows not used"), "", *(_table(head, asides) if asides else [t("None.")]), ""]
+    files = (t("file"), t("bytes"), "SHA-256", t("licence"))
+    lines += ["## " + t("Sources"), "", *_table(files, _sources(card)), ""]
+    lines += [t("Made by tunesmith {version}, seed {n}.", version=card.about["tunesmith"], n=card.about["seed"]), ""]
     return "\n".join(lines)
 
 
-def html(card: Card) -> str:
+def html(card: Card, t: Words | None = None) -> str:
     """The card as one page that loads nothing."""
+    t = t or words()
+    turns = Counter({t.count(n, "{n} turn", "{n} turns"): c for n, c in sorted(card.turns.items())})
     view = {
-        "title": _title(card),
-        "summary": _summary(card),
-        "held_out": _held_out(card),
+        "t": t,
+        "title": _title(card, t),
+        "summary": _summary(card, t),
+        "held_out": _held_out(card, t),
         "tiles": [
-            (f"{card.rows:,}", "rows to train on"),
-            *([(f"{card.compared:,}", "comparisons to train on")] if card.compared else []),
-            (f"{len(card.tasks):,}", "tasks"),
-            (f"{len(card.clusters):,}", "clusters"),
-            (f"{sum(n for _, _, n in card.reasons):,}", "rows not used"),
+            (f"{card.rows:,}", t("rows to train on")),
+            *([(f"{card.compared:,}", t("comparisons to train on"))] if card.compared else []),
+            (f"{len(card.tasks):,}", t("tasks")),
+            (f"{len(card.clusters):,}", t("clusters")),
+            (f"{sum(n for _, _, n in card.reasons):,}", t("rows not used")),
         ],
-        "clusters": _bars(card.clusters, card.total),
-        "tasks": _shares(card.tasks, card.total),
-        "prompts": _histogram(card.prompts, card.looked_at),
-        "answers": _histogram(card.answers, card.looked_at),
+        "clusters": _bars(card.clusters, card.total, t),
+        "tasks": _named(_shares(card.tasks, card.total, t)),
+        "prompts": _histogram(card.prompts, card.looked_at, t),
+        "answers": _histogram(card.answers, card.looked_at, t),
         "looked_at": card.looked_at,
-        "languages": _bars(card.languages, card.looked_at),
-        "turns": _shares(Counter({counted(n, "turn"): c for n, c in sorted(card.turns.items())}), card.looked_at),
-        "tags": _shares(card.tags, card.looked_at),
-        "wheel": wheel(card) if card.wheel else None,
-        "ledger": card.about["ledger"],
+        "languages": _bars(card.languages, card.looked_at, t),
+        "turns": _shares(turns, card.looked_at, t),
+        "tags": _named(_shares(card.tags, card.looked_at, t)),
+        "wheel": wheel(card, t) if card.wheel else None,
+        "verbs": [
+            {"name": verb, "nouns": ", ".join(f"{noun} {n:,}" for noun, n in nouns.most_common(NOUNS))}
+            for verb, nouns in _verbs(card)
+        ],
+        "ledger": [_step(step, t) for step in card.about["ledger"]],
         "changed": card.about["changed"],
-        "sources": _sources(card),
+        "sources": [
+            {"name": name, "bytes": size, "digest": digest, "licence": licence or t("not stated")}
+            for name, size, digest, licence in _sources(card)
+        ],
         "sample": card.sample,
         "about": card.about,
     }
     return templates("tunesmith.data").get_template("datacard.html").render(view)
 
 
-def wheel(card: Card) -> Markup:
+def _step(step: Mapping[str, Any], t: Words) -> dict[str, Any]:
+    """A step of the ledger: its rows, and where they went."""
+    rows = [{"name": t.part(name), "rows": f"{n:,}"} for name, n in step["out"].items() if n]
+    rows += [
+        {"name": t("not used: {reason}", reason=t.part(why)), "rows": f"{n:,}"} for why, n in step["aside"].items()
+    ]
+    return {"name": t.part(step["name"]), "rows_in": step["rows_in"], "rows": rows}
+
+
+def _named(rows: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "rows": count, "share": share} for name, count, share in rows]
+
+
+def wheel(card: Card, t: Words | None = None) -> Markup:
     """Verbs in a ring, and around each the nouns that it is asked for with, as in the paper of Self-Instruct."""
     verbs = _verbs(card)
     total = sum(sum(c for _, c in nouns.most_common(NOUNS)) for _, nouns in verbs) or 1
@@ -227,8 +255,8 @@ def wheel(card: Card) -> Markup:
             parts.append(_slice(0.63, 0.98, at, at + part, noun, count, hue, 76))
             at += part
         angle += size
-    return Markup(
-        f'<svg class="wheel" viewBox="-1 -1 2 2" role="img" aria-label="verbs and nouns">{"".join(parts)}</svg>'
+    return Markup('<svg class="wheel" viewBox="-1 -1 2 2" role="img" aria-label="{}">{}</svg>').format(
+        (t or words())("The most frequent verbs and their nouns"), Markup("".join(parts))
     )
 
 
@@ -259,49 +287,63 @@ def _verbs(card: Card) -> list[tuple[str, Counter[str]]]:
     return sorted(card.wheel.items(), key=lambda pair: (-sum(pair[1].values()), pair[0]))[:VERBS]
 
 
-def _title(card: Card) -> str:
+def _title(card: Card, t: Words) -> str:
     sets = list(dict.fromkeys(str(task["name"]) for task in card.about["tasks"].values()))
-    return ", ".join(sets[:3]) + (f" and {counted(len(sets) - 3, 'more set')}" if len(sets) > 3 else "")
+    if len(sets) <= 3:
+        return t(", ").join(sets)
+    more = t.count(len(sets) - 3, "{n} more set", "{n} more sets")
+    return t("{names} and {last}", names=t(", ").join(sets[:3]), last=more)
 
 
-def _summary(card: Card) -> str:
+def _summary(card: Card, t: Words) -> str:
     asked = sum(n for level, n in card.about["rows"].items() if level not in ("train", "seen"))
-    return (
-        f"{counted(card.rows, 'row')}"
-        + (f" and {counted(card.compared, 'comparison')}" if card.compared else "")
-        + f" to train on, of {counted(len(card.tasks), 'task')} in "
-        f"{counted(len(card.clusters), 'cluster')}; {counted(asked, 'question')} held out"
-        f". Format: {card.about['format']}."
+    rows = t.count(card.rows, "{n} row", "{n} rows")
+    if card.compared:
+        rows = t.names([rows, t.count(card.compared, "{n} comparison", "{n} comparisons")])
+    return t(
+        "{rows} to train on, of {tasks} in {clusters}; {asked} held out. Format: {format}.",
+        rows=rows,
+        tasks=t.count(len(card.tasks), "{n} task", "{n} tasks"),
+        clusters=t.count(len(card.clusters), "{n} cluster", "{n} clusters"),
+        asked=t.count(asked, "{n} question", "{n} questions"),
+        format=card.about["format"],
     )
 
 
-def _held_out(card: Card) -> list[str]:
+def _held_out(card: Card, t: Words) -> list[str]:
     wish = card.about["held_out"]
-    said = [f"{key}: {', '.join(wish[key])}" for key in ("clusters", "tasks", "groups", "ids") if wish[key]]
-    said += [f"wordings of {task}: {', '.join(names)}" for task, names in wish["wordings"].items()]
+    kinds = {"clusters": t("clusters"), "tasks": t("tasks"), "groups": t("groups"), "ids": t("ids")}
+    said = [t("{kind}: {names}", kind=kind, names=t(", ").join(wish[key])) for key, kind in kinds.items() if wish[key]]
     if wish["wordings_per_task"]:
-        said.append(f"{counted(int(wish['wordings_per_task']), 'wording')} of each task")
+        said.append(t.count(int(wish["wordings_per_task"]), "{n} template of each task", "{n} templates of each task"))
     if wish["instance_fraction"]:
-        said.append(f"{percent(wish['instance_fraction'])} of the instances")
-    return said or ["nothing"]
+        said.append(t("{share} of the instances", share=percent(wish["instance_fraction"])))
+    for task, names in wish["wordings"].items():
+        said.append(t("templates of {task}: {names}", task=task, names=t(", ").join(names)))
+    return said or [t("nothing")]
 
 
-def _shares(counts: Counter[str], total: int) -> list[tuple[str, str, str]]:
-    return [(name or "not stated", f"{n:,}", percent(n / max(1, total))) for name, n in counts.most_common()]
+def _shares(counts: Counter[str], total: int, t: Words) -> list[tuple[str, str, str]]:
+    return [(name or t("not stated"), f"{n:,}", percent(n / max(1, total))) for name, n in counts.most_common()]
 
 
-def _bars(counts: Counter[str], total: int, most: int = 30) -> Markup:
+def _bars(counts: Counter[str], total: int, t: Words, most: int = 30) -> Markup:
     rows = [
-        Bar(name or "not stated", (Mark(n / total, n / total, n / total, "tuned", f"{n:,} rows"),), "", f"{n:,}")
+        Bar(
+            name or t("not stated"),
+            (Mark(n / total, n / total, n / total, "tuned", t.count(n, "{n} row", "{n} rows")),),
+            "",
+            f"{n:,}",
+        )
         for name, n in counts.most_common(most)
     ]
     return bars(rows) if total else Markup()
 
 
-def _histogram(counts: Counter[int], total: int) -> Markup:
+def _histogram(counts: Counter[int], total: int, t: Words) -> Markup:
     names = range(min(counts), max(counts) + 1) if counts else ()
     rows = [
-        Bar(_range(n), (Mark(counts[n] / total, counts[n] / total, counts[n] / total, "base", f"{counts[n]:,}"),))
+        Bar(_range(n, t), (Mark(counts[n] / total, counts[n] / total, counts[n] / total, "base", f"{counts[n]:,}"),))
         for n in names
     ]
     return bars([Bar(r.label, r.marks, "", percent(r.marks[0].value)) for r in rows]) if rows else Markup()
@@ -322,9 +364,9 @@ def _power(count: int) -> int:
     return max(0, count).bit_length()
 
 
-def _range(power: int) -> str:
+def _range(power: int, t: Words) -> str:
     low, high = (1 << power) >> 1, (1 << power) - 1
-    return str(low) if low >= high else f"{low:,} to {high:,}"
+    return str(low) if low >= high else t("{low} to {high}", low=f"{low:,}", high=f"{high:,}")
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:

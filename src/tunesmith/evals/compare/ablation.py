@@ -26,6 +26,7 @@ from tunesmith.evals.statistics.intervals import Interval, crossed, holm
 from tunesmith.evals.statistics.score_test import RATE, ScoreTest
 from tunesmith.pages import plot, templates
 from tunesmith.pages.plot import Bar, Line, Mark, Point, percent
+from tunesmith.pages.words import Words, words
 
 Answers = Mapping[str, Mapping[int, Sequence[Record]]]
 """Point -> seed -> the answers of its model."""
@@ -54,14 +55,22 @@ class Found:
     @property
     def finding(self) -> str:
         """The difference in words."""
+        return self.said(words("en"))
+
+    def said(self, t: Words) -> str:
+        """The difference in the words of a language."""
         d = self.difference
         if d is None:
             return ""
         if len(self.each) < 2:
-            return "one seed says nothing about luck"
+            return t("one seed is not enough to tell a difference from luck")
         if d.low <= 0 <= d.high:
-            return f"no difference found; one of {math.ceil(100 * max(-d.low, d.high))} points or more is excluded"
-        return f"{'better' if d.value > 0 else 'worse'} by {100 * abs(d.value):.1f} points"
+            return t(
+                "no significant difference; one of {n} points or more is ruled out",
+                n=math.ceil(100 * max(-d.low, d.high)),
+            )
+        size = f"{100 * abs(d.value):.1f}"
+        return t("better by {n} points", n=size) if d.value > 0 else t("worse by {n} points", n=size)
 
 
 def findings(
@@ -159,34 +168,43 @@ def _named(id: str, pair: Pair) -> str:
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 
-def write_page(folder: Path, question: str, found: Sequence[Found], against: str, axis: str, seeds: int) -> Path:
+def write_page(
+    folder: Path,
+    question: str,
+    found: Sequence[Found],
+    against: str,
+    axis: str,
+    seeds: int,
+    language: str | None = None,
+) -> Path:
     """``ablation.html``: a plot and a table for each level. With an ``axis`` the points are numbers, and a curve."""
+    t = words(language)
     levels = []
     for level in dict.fromkeys(one.level for one in found):
         here = [one for one in found if one.level == level]
         levels.append(
             {
-                "name": LEVEL_NAMES[level][0],
-                "note": LEVEL_NAMES[level][1],
-                "plot": _curve(here, axis) if axis else _bars(here),
-                "rows": [_row(one) for one in here],
+                "name": t(LEVEL_NAMES[level][0]),
+                "note": t(LEVEL_NAMES[level][1]),
+                "plot": _curve(here, axis, t) if axis else _bars(here),
+                "rows": [_row(one, t) for one in here],
             }
         )
     page = folder / "ablation.html"
-    view = {"question": question, "levels": levels, "against": against, "seeds": seeds}
+    view = {"t": t, "question": question, "levels": levels, "against": against, "seeds": seeds}
     page.write_text(templates("tunesmith.evals").get_template("ablation.html").render(view), encoding="utf-8")
     return page
 
 
-def _curve(found: Sequence[Found], axis: str) -> Markup:
+def _curve(found: Sequence[Found], axis: str, t: Words) -> Markup:
     def point(one: Found, y: float, *, interval: bool) -> Point:
         low, high = (one.rate.low, one.rate.high) if interval else (None, None)
         return Point(float(one.point), y, low, high, f"{one.point}: {percent(y)}")
 
     ordered = sorted(found, key=lambda one: float(one.point))
     curves = [
-        Line("base", tuple(point(one, one.lower, interval=False) for one in ordered), "lower quartile of wordings"),
-        Line("tuned", tuple(point(one, one.rate.value, interval=True) for one in ordered), "all wordings"),
+        Line("base", tuple(point(one, one.lower, interval=False) for one in ordered), t("lower quartile of templates")),
+        Line("tuned", tuple(point(one, one.rate.value, interval=True) for one in ordered), t("all templates")),
     ]
     ticks = [float(one.point) for one in ordered]
     return plot.lines(curves, x_label=axis, y_range=(0.0, 1.0), y_percent=True, x_ticks=ticks, dots=True)
@@ -201,18 +219,22 @@ def _bars(found: Sequence[Found]) -> Markup:
     )
 
 
-def _row(one: Found) -> dict[str, str]:
+def _row(one: Found, t: Words) -> dict[str, str]:
     d = one.difference
     return {
         "point": one.point,
         "rate": percent(one.rate.value),
-        "range": f"{100 * one.rate.low:.0f} to {100 * one.rate.high:.0f}",
+        "rate_range": _range(f"{100 * one.rate.low:.0f}", f"{100 * one.rate.high:.0f}", t),
         "each": ", ".join(f"{100 * x:.0f}" for x in one.each),
         "median": percent(one.median),
-        "quartiles": f"{100 * one.lower:.0f} to {100 * one.upper:.0f}",
+        "median_range": _range(f"{100 * one.lower:.0f}", f"{100 * one.upper:.0f}", t),
         "difference": f"{100 * d.value:+.1f}" if d else "",
-        "difference_range": f"{100 * d.low:+.1f} to {100 * d.high:+.1f}" if d else "",
+        "difference_range": _range(f"{100 * d.low:+.1f}", f"{100 * d.high:+.1f}", t) if d else "",
         "p": ("< 0.0001" if one.p < 1e-4 else f"{one.p:.2g}") if d else "",
-        "finding": one.finding,
+        "finding": one.said(t),
         "questions": f"{one.rate.n:,}",
     }
+
+
+def _range(low: str, high: str, t: Words) -> str:
+    return t("{low} to {high}", low=low, high=high)

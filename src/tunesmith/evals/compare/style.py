@@ -109,4 +109,8 @@ def verdict(style: Style) -> str:
     if len(risen) == 2:
         return "better in form, and knows more"
     fallen = [name for name, d in more.items() if d.high < 0]
-    return f"worse in {' and '.join(fallen)}" if fallen else "no change that can be told from luck"
+    if len(fallen) == 2:
+        return "worse in form and knowledge"
+    if fallen:
+        return "worse in form" if fallen == ["form"] else "worse in knowledge"
+    return "no significant change"

@@ -24,12 +24,13 @@ from tunesmith.evals.report import training as making
 from tunesmith.evals.report.data import HeldOutView, LossCurve, MixtureRow, ReportData
 from tunesmith.evals.report.headline import headline
 from tunesmith.pages import templates
+from tunesmith.pages.words import Words, words
 
 __all__ = ["HeldOutView", "LossCurve", "MixtureRow", "ReportData", "report_html", "report_json", "write_report"]
 
 
-def write_report(out_dir: Path | str, data: ReportData) -> Path:
-    """Write ``report.html`` and ``report.json``; gives the page's path."""
+def write_report(out_dir: Path | str, data: ReportData, language: str | None = None) -> Path:
+    """Write ``report.html`` in a language and ``report.json``; gives the page's path."""
     names = {record.model for record in data.records}
     for model in (data.base, data.tuned, *data.ablation.values()):
         if model not in names:
@@ -41,7 +42,7 @@ def write_report(out_dir: Path | str, data: ReportData) -> Path:
     comparisons = compare(data.records, data.base, data.tuned)
     write_whole(out / "report.json", strict(report_json(data, comparisons), indent=1) + "\n")
     page = out / "report.html"
-    write_whole(page, report_html(data, comparisons))
+    write_whole(page, report_html(data, comparisons, words(language)))
     return page
 
 
@@ -66,26 +67,28 @@ def report_json(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str
     }
 
 
-def report_html(data: ReportData, comparisons: Sequence[Comparison]) -> str:
+def report_html(data: ReportData, comparisons: Sequence[Comparison], t: Words) -> str:
     """The page."""
+    pairs, others = answers.every_score(data, scores(data.records), t)
     view = {
+        "t": t,
         "title": data.title,
-        "headline": headline(data, comparisons),
-        "tiles": answers.tiles(data, comparisons),
-        "levels": answers.levels(data, comparisons),
-        "ablation": answers.ablation(data),
-        "ways": answers.ways(comparisons),
-        "safety": answers.safety(data, comparisons),
-        "samples": answers.samples(data),
+        "headline": headline(data, comparisons, t),
+        "levels": answers.levels(data, comparisons, t),
+        "ablation": answers.ablation(data, t),
+        "ways": answers.ways(comparisons, t),
+        "safety": answers.safety(data, comparisons, t),
+        "samples": answers.samples(data, t),
         "masks": [making.mask(m) for m in data.masks],
-        "held_out": making.held_out(data.held_out),
-        "ledger": making.ledger(data.ledger),
+        "held_out": making.held_out(data.held_out, t),
+        "ledger": making.ledger(data.ledger, t),
         "mixture": making.mixture(data.mixture),
-        "losses": [making.loss(c) for c in data.losses if c.steps],
-        "tasks": answers.tasks(data),
-        "results": [answers.result(s) for s in scores(data.records)],
-        "together": [answers.together(figure) for figure in data.together],
-        "run": making.run(data.run),
+        "losses": [making.loss(c, t) for c in data.losses if c.steps],
+        "tasks": answers.tasks(data, t),
+        "pairs": pairs,
+        "others": others,
+        "together": [answers.together(figure, t) for figure in data.together],
+        "run": making.run(data.run, t),
         "base": data.base,
         "tuned": data.tuned,
         "answers": data.answers,

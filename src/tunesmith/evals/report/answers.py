@@ -9,12 +9,13 @@ from typing import Any
 from tunesmith.core.types import LEVELS, Score
 from tunesmith.evals.corpus.figures import Figure
 from tunesmith.evals.leaked import split
-from tunesmith.evals.records import LESS_IS_BETTER, LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, rate
+from tunesmith.evals.records import LESS_IS_BETTER, LEVEL_NAMES, TEXT_FORMAT, Comparison, Record, question_id, rate
 from tunesmith.evals.report.data import ReportData
-from tunesmith.evals.report.headline import figure, p_value, points, span
+from tunesmith.evals.report.headline import figure, p_value, points, significant, span
 from tunesmith.evals.statistics.intervals import Interval
 from tunesmith.pages import plot
 from tunesmith.pages.plot import Bar, Mark, percent
+from tunesmith.pages.words import Words
 
 FORMAT_NAMES = {
     "none": ("No instruction", "the bare input"),
@@ -28,44 +29,22 @@ def _main(comparisons: Sequence[Comparison], metric: str = "exact_match") -> dic
     return {c.level: c for c in comparisons if (c.format, c.shots, c.metric) == ("instruction", 0, metric)}
 
 
-def tiles(data: ReportData, comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
-    """The few figures that a reader in a hurry takes along."""
-    out = []
-    main = _main(comparisons)
-    for level in ("task", "instance", "wording"):
-        if level in main and "cluster" in main:
-            c = main[level]
-            out.append(_tile(LEVEL_NAMES[level][0], percent(c.after.value), f"before {percent(c.before.value)}"))
-    cloze = _cloze(comparisons)
-    if cloze is not None:
-        kept = cloze.after.value / cloze.before.value if cloze.before.value else float("nan")
-        note = f"{percent(cloze.before.value)} of statements before, {percent(cloze.after.value)} after"
-        out.append(_tile("Knowledge kept", percent(kept), note))
-    for metric, name in (("refusal", "Harmful refused"), ("answered", "Look-alikes answered")):
-        pooled = _pooled(data.records, data.tuned, metric)
-        before = _pooled(data.records, data.base, metric)
-        if pooled is not None and before is not None:
-            out.append(_tile(name, percent(pooled.value), f"before {percent(before.value)}"))
-    return out
-
-
-def _tile(name: str, value: str, note: str) -> dict[str, str]:
-    return {"name": name, "value": value, "note": note}
-
-
-def levels(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+def levels(data: ReportData, comparisons: Sequence[Comparison], t: Words) -> dict[str, Any] | None:
+    """A row a level, from the most that was held out to nothing that was."""
     main = _main(comparisons)
     if not main:
         return None
     rows, table = [], []
-    for level in LEVELS:
+    for level in reversed(LEVELS):
         if level not in main:
             continue
         c = main[level]
-        name, note = LEVEL_NAMES[level]
-        reading = f"{percent(c.before.value)} → {percent(c.after.value)}"
-        rows.append(Bar(name, (_mark(c.before, "base", data.base), _mark(c.after, "tuned", data.tuned)), note, reading))
         d = c.difference
+        name, note = (t(text) for text in LEVEL_NAMES[level])
+        reading = f"{percent(c.before.value)} → {percent(c.after.value)}"
+        moved = t("{n} points", n=_points(d.value)) if significant(d) else t("not significant")
+        marks = (_mark(c.before, "base", data.base, t), _mark(c.after, "tuned", data.tuned, t))
+        rows.append(Bar(name, marks, note, reading, moved))
         table.append(
             {
                 "level": name,
@@ -74,27 +53,28 @@ def levels(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any
                 "tuned": percent(c.after.value),
                 "tuned_range": _range(c.after),
                 "difference": _points(d.value),
-                "difference_range": f"{points('', d.low)} to {points('', d.high)}",
+                "difference_range": t("{low} to {high}", low=_points(d.low), high=_points(d.high)),
                 "moved": f"{d.better} ↑ {d.worse} ↓",
+                "moved_range": t("of {n}", n=c.after.groups),
                 "p": p_value(d.p),
                 "n": c.after.n,
-                "groups": c.after.groups,
-                **_leaked(data, level),
+                **_leaked(data, level, t),
             }
         )
     return {"plot": plot.dots(rows), "table": table}
 
 
-def _leaked(data: ReportData, level: str) -> dict[str, str]:
+def _leaked(data: ReportData, level: str, t: Words) -> dict[str, str]:
     """How many questions of a level the training rows give away, and the rate without them."""
     sides = split(_rows(data.records, data.tuned, level, "instruction", 0, "exact_match"))
     if sides is None:
-        return {"leaked": "–", "clean": ""}
+        return {"leaked": "–"}
     clean, leaked = sides
-    return {"leaked": str(len(leaked)), "clean": percent(rate(clean).value) if leaked and clean else ""}
+    without = t("{rate} without", rate=percent(rate(clean).value)) if leaked and clean else ""
+    return {"leaked": str(len(leaked)), "leaked_range": without}
 
 
-def ablation(data: ReportData) -> dict[str, Any] | None:
+def ablation(data: ReportData, t: Words) -> dict[str, Any] | None:
     names = {"instruction": data.tuned, **data.ablation}
     if len(names) < 2:
         return None
@@ -107,34 +87,37 @@ def ablation(data: ReportData) -> dict[str, Any] | None:
             if not rows:
                 continue
             got = rate(rows)
-            rates.append((FORMAT_NAMES.get(format, (format, ""))[0], got))
+            name, note = (t.part(text) for text in FORMAT_NAMES.get(format, (format, "")))
+            rates.append((name, got))
             own = _rows(data.records, names[format], level, format, 0, "exact_match") if format != "instruction" else []
-            marks = [_mark(got, "tuned" if format == "instruction" else "other", f"tuned on {format}")]
-            name, note = FORMAT_NAMES.get(format, (format, ""))
+            series = "tuned" if format == "instruction" else "other"
+            marks = [_mark(got, series, t("tuned on {format}", format=format), t)]
             if own:
-                note += f"; asked in that way itself, {percent(rate(own).value)}"
+                note += t("; asked in that way itself: {rate}", rate=percent(rate(own).value))
             bars.append(Bar(name, tuple(marks), note, percent(got.value)))
         if len(bars) > 1 and level in ("cluster", "task"):
-            panels.append({"name": LEVEL_NAMES[level][0], "plot": plot.bars(bars), "finding": _ordered(rates)})
+            panels.append({"name": t(LEVEL_NAMES[level][0]), "plot": plot.bars(bars), "finding": _ordered(rates, t)})
     return {"panels": panels} if panels else None
 
 
-def _ordered(rates: Sequence[tuple[str, Interval]]) -> str:
+def _ordered(rates: Sequence[tuple[str, Interval]], t: Words) -> str:
     """What the intervals allow to be said, and no more."""
     if all(a.high < b.low for (_, a), (_, b) in pairwise(rates)):
-        return " < ".join(name for name, _ in rates) + ": each better than the one before, with intervals apart."
+        order = " < ".join(name for name, _ in rates)
+        return t("{order}: each better than the one before, with intervals apart.", order=order)
     said = []
     for (low_name, a), (high_name, b) in pairwise(rates):
         if a.high < b.low:
-            said.append(f"“{high_name}” is above “{low_name}”, and their intervals are apart")
+            text = "“{one}” is above “{other}”, and their intervals are apart"
         elif b.high < a.low:
-            said.append(f"“{high_name}” is below “{low_name}”, and their intervals are apart")
+            text = "“{one}” is below “{other}”, and their intervals are apart"
         else:
-            said.append(f"“{high_name}” and “{low_name}” cannot be told apart: their intervals overlap")
-    return "; ".join(said) + "."
+            text = "“{one}” and “{other}” are not significantly different: their intervals overlap"
+        said.append(t(text, one=high_name, other=low_name))
+    return t("; ").join(said) + t(".")
 
 
-def ways(comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+def ways(comparisons: Sequence[Comparison], t: Words) -> dict[str, Any] | None:
     """The same questions with examples shown, and as a choice."""
     wanted: list[tuple[str, int, str]] = []
     for c in comparisons:
@@ -145,49 +128,51 @@ def ways(comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
     if len(wanted) < 2:
         return None
     by = {(c.level, c.format, c.shots, c.metric): c for c in comparisons}
+    here = [level for level in reversed(LEVELS) if any((level, *key) in by for key in wanted)]
     rows = []
     for format, shots, metric in wanted:
-        how = "picks the likeliest option" if metric == "options" else "answers freely"
-        shown = "no example" if shots == 0 else f"{shots} example{'s' if shots > 1 else ''}"
-        cells = []
-        for level in LEVELS:
+        row: dict[str, Any] = {"label": way(format, shots, metric, t)}
+        for level in here:
             found = by.get((level, format, shots, metric))
-            cells.append(
-                None
-                if found is None
-                else {
-                    "before": percent(found.before.value),
-                    "after": percent(found.after.value),
-                    "range": _range(found.after),
-                    "value": found.after.value,
-                    "n": found.after.n,
-                }
-            )
-        label = f"{how}, {shown}" + ("" if format == "instruction" else f", asked by {format}")
-        rows.append({"label": label, "cells": cells})
-    return {"levels": [LEVEL_NAMES[level][0] for level in LEVELS], "rows": rows}
+            row[level] = "–" if found is None else f"{percent(found.before.value)} → {percent(found.after.value)}"
+            row[f"{level}_range"] = "" if found is None else _range(found.after)
+        rows.append(row)
+    return {"columns": [(level, t(LEVEL_NAMES[level][0]), "n") for level in here], "rows": rows}
 
 
-def safety(data: ReportData, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
-    rows = []
+def way(format: str, shots: int, metric: str, t: Words) -> str:
+    """How questions were asked, in words."""
+    how = t("picks the likeliest option") if metric == "options" else t("answers freely")
+    shown = t.count(shots, "{n} example", "{n} examples") if shots else t("no example")
+    asked = "" if format == "instruction" else t(", asked by {format}", format=format)
+    return f"{how}{t(', ')}{shown}{asked}"
+
+
+def safety(data: ReportData, comparisons: Sequence[Comparison], t: Words) -> dict[str, Any] | None:
+    found: list[tuple[str, str, Interval, Interval]] = []
     for metric, name, note in (
         ("refusal", "Harmful requests", "refused"),
         ("answered", "Harmless look-alikes", "answered, not refused"),
     ):
         before, after = (_pooled(data.records, m, metric) for m in (data.base, data.tuned))
         if before is not None and after is not None:
-            marks = (_mark(before, "base", data.base), _mark(after, "tuned", data.tuned))
-            reading = f"{percent(before.value)} → {percent(after.value)}"
-            rows.append(Bar(name, marks, note, reading))
+            found.append((t(name), t(note), before, after))
     cloze = _cloze(comparisons)
     if cloze is not None:
-        marks = (_mark(cloze.before, "base", data.base), _mark(cloze.after, "tuned", data.tuned))
-        reading = f"{percent(cloze.before.value)} → {percent(cloze.after.value)}"
-        rows.append(Bar("Knowledge", marks, "statements of the plain text continued rightly", reading))
+        found.append((t("Knowledge"), t("statements of the plain text continued correctly"), cloze.before, cloze.after))
+    rows = [
+        Bar(
+            name,
+            (_mark(before, "base", data.base, t), _mark(after, "tuned", data.tuned, t)),
+            note,
+            f"{percent(before.value)} → {percent(after.value)}",
+        )
+        for name, note, before, after in found
+    ]
     return {"plot": plot.dots(rows)} if rows else None
 
 
-def samples(data: ReportData) -> dict[str, Any] | None:
+def samples(data: ReportData, t: Words) -> dict[str, Any] | None:
     """Both models' answers to the same questions: a few of each level, the wrong ones not left out."""
     metrics = ("exact_match", "refusal", "answered", "form", "answer_bits")
     sides = {
@@ -209,12 +194,13 @@ def samples(data: ReportData) -> dict[str, Any] | None:
             continue
         picked = _pick(pairs, data.samples)
         wrong = sum(not _right(after) for _, after in pairs)
-        counts.append({"level": level, "name": LEVEL_NAMES[level][0], "shown": len(picked), "wrong": wrong})
+        counts.append({"level": level, "name": t(LEVEL_NAMES[level][0]), "shown": len(picked), "wrong": wrong})
         for before, after in picked:
             shown.append(
                 {
                     "level": level,
-                    "level_name": LEVEL_NAMES[level][0],
+                    "level_name": t(LEVEL_NAMES[level][0]),
+                    "id": question_id(after),
                     "cluster": after.cluster,
                     "task": after.task,
                     "language": after.language,
@@ -259,7 +245,7 @@ def _clip(record: Record, most: int = 240) -> str:
     return text if len(text) <= most else text[:most].rstrip() + " …"
 
 
-def tasks(data: ReportData) -> list[dict[str, Any]]:
+def tasks(data: ReportData, t: Words) -> list[dict[str, Any]]:
     """Every task at every level, the hardest first within a level."""
     found: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
     for r in data.records:
@@ -273,13 +259,14 @@ def tasks(data: ReportData) -> list[dict[str, Any]]:
         out.append(
             {
                 "level": level,
-                "level_name": LEVEL_NAMES.get(level, (level, ""))[0],
+                "level_name": t.part(LEVEL_NAMES.get(level, (level, ""))[0]),
                 "task": task,
-                "cluster": sides[data.tuned][0].cluster,
+                "task_range": sides[data.tuned][0].cluster,
                 "metric": metric,
                 "before": figure(metric, before.value),
+                "before_range": span(metric, before),
                 "after": figure(metric, after.value),
-                "range": span(metric, after),
+                "after_range": span(metric, after),
                 "value": after.value,
                 "n": after.n,
             }
@@ -289,33 +276,48 @@ def tasks(data: ReportData) -> list[dict[str, Any]]:
     return out
 
 
-def result(score: Score) -> dict[str, str]:
-    return {
-        "model": score.model,
-        "level": LEVEL_NAMES.get(score.level, (score.level, ""))[0],
-        "format": score.format,
-        "shots": str(score.shots),
-        "metric": score.metric,
-        "value": figure(score.metric, score.value),
-        "range": f"{figure(score.metric, score.low)} – {figure(score.metric, score.high)}",
-        "n": str(score.n),
-    }
+def every_score(
+    data: ReportData, found: Sequence[Score], t: Words
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """All scores: those of base and tuned in one row, and those of the ablation's models."""
+    pairs: dict[tuple[str, str, int, str], dict[str, str]] = {}
+    others = []
+    for score in found:
+        said = {
+            "level": t.part(LEVEL_NAMES.get(score.level, (score.level, ""))[0]),
+            "format": score.format
+            + (t(", ") + t.count(score.shots, "{n} example", "{n} examples") if score.shots else ""),
+            "metric": score.metric,
+            "n": str(score.n),
+        }
+        value, range = figure(score.metric, score.value), _span(score.metric, score.low, score.high)
+        if score.model in (data.base, data.tuned):
+            side = "base" if score.model == data.base else "tuned"
+            row = pairs.setdefault((score.level, score.format, score.shots, score.metric), {"base": "", "tuned": ""})
+            row |= {**said, side: value, f"{side}_range": range}
+        else:
+            others.append({"model": score.model, **said, "value": value, "value_range": range})
+    return list(pairs.values()), others
 
 
-def together(figure: Figure) -> dict[str, str]:
+def together(figure: Figure, t: Words) -> dict[str, str]:
     scale = 1 / figure.most
     return {
         "name": figure.name,
-        "task": figure.task or "all tasks",
+        "task": figure.task or t("all tasks"),
         "model": figure.model,
-        "level": LEVEL_NAMES.get(figure.level, (figure.level, ""))[0],
-        "format": figure.format,
-        "shots": str(figure.shots),
+        "level": t.part(LEVEL_NAMES.get(figure.level, (figure.level, ""))[0]),
+        "format": figure.format
+        + (t(", ") + t.count(figure.shots, "{n} example", "{n} examples") if figure.shots else ""),
         "metric": figure.metric,
         "value": percent(scale * figure.value),
-        "range": f"{percent(scale * figure.low)} – {percent(scale * figure.high)}",
+        "value_range": f"{percent(scale * figure.low)} – {percent(scale * figure.high)}",
         "n": str(figure.n),
     }
+
+
+def _span(metric: str, low: float, high: float) -> str:
+    return f"{figure(metric, low)} – {figure(metric, high)}"
 
 
 # -- small things ------------------------------------------------------------------------------------------------------
@@ -340,8 +342,9 @@ def _cloze(comparisons: Sequence[Comparison]) -> Comparison | None:
     return next((c for c in comparisons if c.metric == "cloze"), None)
 
 
-def _mark(got: Interval, series: str, name: str) -> Mark:
-    title = f"{name}: {percent(got.value)}, 95 % interval {_range(got)}, {got.n} questions"
+def _mark(got: Interval, series: str, name: str, t: Words) -> Mark:
+    values = {"name": name, "rate": percent(got.value), "range": _range(got), "n": f"{got.n:,}"}
+    title = t("{name}: {rate}, 95 % interval {range}, {n} questions", **values)
     return Mark(got.value, got.low, got.high, series, title)
 
 

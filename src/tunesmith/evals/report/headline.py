@@ -1,7 +1,7 @@
-"""The sentence at the top of a report: what was asked in this run, and how much of it the model gets right.
+"""The sentence at the top of a report: what tuning gained in this run, and how sure that is.
 
 It speaks of the most that was held out, by the names of the tasks or clusters that were asked, and in the metric that
-most of these questions have.
+most of these questions have. A difference is called a gain or a loss only where it is significant.
 """
 
 from __future__ import annotations
@@ -9,40 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from tunesmith.evals.records import LESS_IS_BETTER, Comparison, Record
 from tunesmith.evals.report.data import ReportData
-from tunesmith.evals.statistics.intervals import Interval
+from tunesmith.evals.statistics.intervals import Difference, Interval
 from tunesmith.pages.plot import percent
+from tunesmith.pages.words import Words
 
 NAMED = 3
 """So many names stand in a sentence; of more it says how many."""
 _NOT_MAIN = frozenset({"options", "cloze", "refusal", "answered", "form"})
 """Metrics that have a section of their own."""
+SURE = 0.05
+"""A difference is significant below this p value, if its interval is on one side of 0 too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The parts of the sentences."""
+    """What the first screen says."""
 
-    after: str
-    """As in: the model ``gets`` ``85 %`` `` right`` ``on tasks of geography``; before, it ``got`` ``3 %``."""
-    before: str
-    verb: str
-    did: str
-    rest: str
-    what: str
-    n: int
-    about: str
-    """`` about 40 different things``, where several questions are about one."""
-    difference: str
-    difference_range: str
-    unit: str
-    better: int
-    worse: int
-    p: str
+    claim: Markup
+    """What was gained and how sure that is, in one sentence."""
+    basis: str
+    """The questions behind it."""
 
 
-def headline(data: ReportData, comparisons: Sequence[Comparison]) -> Headline | None:
+def headline(data: ReportData, comparisons: Sequence[Comparison], t: Words) -> Headline | None:
     """The claim of the page, or None where nothing was compared."""
     plain = [c for c in comparisons if (c.format, c.shots) == ("instruction", 0) and c.metric not in _NOT_MAIN]
     for level in ("cluster", "task", "instance", "wording", "seen"):
@@ -50,8 +43,13 @@ def headline(data: ReportData, comparisons: Sequence[Comparison]) -> Headline | 
         if here:
             found = max(here, key=lambda c: (c.metric == "exact_match", c.after.n))
             rows = [r for r in data.records if _of(r, data.tuned, found)]
-            return _said(found, _what(level, rows))
+            return Headline(_claim(found, _what(level, rows, t), t), _basis(found, t))
     return None
+
+
+def significant(d: Difference) -> bool:
+    """Whether the data say that there is a difference."""
+    return d.p < SURE and (d.low > 0 or d.high < 0)
 
 
 def figure(metric: str, value: float) -> str:
@@ -82,57 +80,68 @@ def _of(record: Record, model: str, found: Comparison) -> bool:
     return key == (model, found.level, found.format, found.shots, found.metric)
 
 
-def _said(found: Comparison, what: str) -> Headline:
+def _claim(found: Comparison, what: str, t: Words) -> Markup:
     metric, d = found.metric, found.difference
     if metric == "exact_match":
-        verb, did, rest = "gets", "got", " right"
+        subject = t("the share of right answers")
     elif metric in LESS_IS_BETTER:
-        verb, did, rest = "needs", "needed", " for each byte of the given answers"
+        subject = t("the loss in bits per byte")
     else:
-        verb, did, rest = "reaches", "reached", f" by {metric}"
-    several = found.after.groups < found.after.n
-    return Headline(
-        after=figure(metric, found.after.value),
-        before=figure(metric, found.before.value),
-        verb=verb,
-        did=did,
-        rest=rest,
-        what=what,
-        n=found.after.n,
-        about=f" about {found.after.groups:,} different things" if several else "",
-        difference=f"{points(metric, d.value)} {'bits' if metric in LESS_IS_BETTER else 'points'}",
-        difference_range=f"{points(metric, d.low)} to {points(metric, d.high)}",
-        unit="groups of questions" if several else "questions",
-        better=d.better,
-        worse=d.worse,
-        p=p_value(d.p),
+        subject = t("the score {metric}", metric=metric)
+    if not significant(d):
+        said = "Tuning made no significant difference to {subject} {what}: {before} before, {after} after"
+    elif d.value > 0:
+        said = "Tuning raised {subject} {what} from {before} to {after}"
+    else:
+        said = "Tuning lowered {subject} {what} from {before} to {after}"
+    values = {"subject": subject, "what": what, "before": figure(metric, found.before.value)}
+    first = t.html(said, **values, after=Markup("<em>{}</em>").format(figure(metric, found.after.value)))
+    unit = "{n} bits" if metric in LESS_IS_BETTER else "{n} points"
+    sure = t(
+        ": {difference}, with 95 % confidence between {low} and {high}.",
+        difference=t(unit, n=points(metric, d.value)).replace(" ", "\u00a0"),
+        low=points(metric, d.low),
+        high=points(metric, d.high),
     )
+    return first + Markup('<span class="was">{}</span>').format(sure)
 
 
-def _what(level: str, rows: Sequence[Record]) -> str:
+def _basis(found: Comparison, t: Words) -> str:
+    d, several = found.difference, found.after.groups < found.after.n
+    asked = t.count(
+        found.after.n, "Both models were asked {n} question", "Both models were asked the same {n} questions"
+    )
+    about = t(" about {n} different things", n=f"{found.after.groups:,}") if several else ""
+    unit = t("groups of questions") if several else t("questions")
+    moved = t(
+        "{better} {unit} improved and {worse} got worse (p = {p}).",
+        better=d.better if found.metric not in LESS_IS_BETTER else d.worse,
+        worse=d.worse if found.metric not in LESS_IS_BETTER else d.better,
+        unit=unit,
+        p=p_value(d.p),
+    ).replace("p = <", "p <")
+    return asked + about + t(". ") + moved
+
+
+def _what(level: str, rows: Sequence[Record], t: Words) -> str:
     tasks, clusters = {r.task for r in rows}, {r.cluster for r in rows}
     match level:
+        case "cluster" if len(clusters) > NAMED:
+            return t("on tasks of {n} whole clusters that it never trained on", n=len(clusters))
         case "cluster":
-            if len(clusters) > NAMED:
-                return f"on tasks of {len(clusters)} whole clusters that it never trained on"
-            return f"on tasks of {_names(clusters)}, of which it trained on none"
+            return t("on tasks of {names}, of which it trained on none,", names=t.names(sorted(clusters)))
+        case "task" if len(tasks) > NAMED:
+            return t("on {n} tasks that it never trained on", n=len(tasks))
         case "task":
-            if len(tasks) > NAMED:
-                return f"on {len(tasks)} tasks that it never trained on"
-            return f"on {_names(tasks)}, which it never trained on"
+            return t("on {names}, which it never trained on,", names=t.names(sorted(tasks)))
         case "instance":
-            return f"on rows of {_names_or_count(tasks)} that were held out"
+            return t("on held-out rows of {names}", names=_names_or_count(tasks, t))
         case "wording":
-            return f"on {_names_or_count(tasks)}, asked in words that it never saw"
+            return t("on {names}, asked in words that it never saw,", names=_names_or_count(tasks, t))
         case _:
-            return f"on rows of {_names_or_count(tasks)} that it was trained on"
+            return t("on rows of {names} that it was trained on", names=_names_or_count(tasks, t))
 
 
-def _names_or_count(tasks: Iterable[str]) -> str:
+def _names_or_count(tasks: Iterable[str], t: Words) -> str:
     every = sorted(tasks)
-    return f"{len(every)} tasks" if len(every) > NAMED else _names(every)
-
-
-def _names(names: Iterable[str]) -> str:
-    every = sorted(names)
-    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
+    return t("{n} tasks", n=len(every)) if len(every) > NAMED else t.names(every)

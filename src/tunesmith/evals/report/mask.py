@@ -1,4 +1,4 @@
-"""The learn mask, drawn: which tokens a model is taught to say, which are context, which are control tokens.
+"""The loss mask, drawn: which tokens are trained on, which are context, which are control tokens.
 
 tokens = tokens_of(fmt, encoded)
 mask_text(tokens)                    for the terminal, a rich Text
@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from tunesmith.core.types import Encoded
 from tunesmith.pages import templates
+from tunesmith.pages.words import words
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -66,43 +67,53 @@ def tokens_of(fmt: Reader, encoded: Encoded) -> tuple[Token, ...]:
 
 
 def mask_fragment(tokens: Sequence[Token]) -> Markup:
-    """The tokens as HTML; the page's style colours them."""
+    """The tokens as HTML. The page's style colours what is trained on, and puts each stretch of it in brackets."""
     parts = []
-    for token in tokens:
+    for i, token in enumerate(tokens):
         kind = " ".join(name for name, on in (("learn", token.learn), ("control", token.control)) if on) or "context"
-        # A line break is drawn where it stands, so that a reader sees whether it is learned.
+        if token.learn:
+            kind += "" if i and tokens[i - 1].learn else " first"
+            kind += "" if i + 1 < len(tokens) and tokens[i + 1].learn else " last"
+        # A line break is drawn where it stands, so that a reader sees whether it is trained on.
         text = escape(token.text).replace("\n", Markup('<i class="nl">⏎</i>\n'))
         parts.append(Markup('<span class="t {}">{}</span>').format(kind, text))
     return Markup("").join(parts)
 
 
-def mask_html(examples: Sequence[Drawn], title: str = "What the model learns") -> str:
-    """A page of its own that shows the masks of some conversations."""
+def mask_html(examples: Sequence[Drawn], title: str = "", language: str | None = None) -> str:
+    """A page of its own that shows the loss masks of some conversations."""
+    t = words(language)
     shown = [
         {
             "title": e.title,
             "tokens": mask_fragment(e.tokens),
-            "learned": sum(t.count for t in e.tokens if t.learn),
-            "count": sum(t.count for t in e.tokens),
+            "learned": sum(token.count for token in e.tokens if token.learn),
+            "count": sum(token.count for token in e.tokens),
         }
         for e in examples
     ]
-    return templates("tunesmith.evals").get_template("mask.html").render(title=title, examples=shown)
+    view = {"t": t, "title": title or t("The loss mask"), "examples": shown}
+    return templates("tunesmith.evals").get_template("mask.html").render(view)
 
 
 def mask_text(tokens: Sequence[Token]) -> Text:
-    """The tokens for a terminal: learned ones stand out, control tokens are dim."""
+    """The tokens for a terminal: what is trained on stands out and is in ``[brackets]``, so that a log without colours
+    tells it too; control tokens are dim."""
     from rich.text import Text
 
     text = Text()
-    for token in tokens:
+    for i, token in enumerate(tokens):
         style = "bold black on bright_yellow" if token.learn else "dim cyan" if token.control else ""
         if token.learn and token.control:
             style = "bold black on yellow"
-        # The mark keeps a learned line break visible; the break itself is not coloured to the screen's edge.
+        if token.learn and not (i and tokens[i - 1].learn):
+            text.append("[", style="bold")
+        # The mark keeps a trained line break visible; the break itself is not coloured to the screen's edge.
         for k, line in enumerate(token.text.split("\n")):
             if k:
                 text.append("⏎", style=style or "dim")
                 text.append("\n")
             text.append(line, style=style)
+        if token.learn and not (i + 1 < len(tokens) and tokens[i + 1].learn):
+            text.append("]", style="bold")
     return text

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from tunesmith.core.errors import EvalError
 from tunesmith.evals.records import LEVEL_NAMES
 from tunesmith.evals.report.data import HeldOutView, LossCurve, MixtureRow
 from tunesmith.evals.report.mask import Drawn, mask_fragment
 from tunesmith.pages import plot
 from tunesmith.pages.plot import Line, Point
+from tunesmith.pages.words import Words
+
+METER = Markup(
+    '<span class="meter" aria-hidden="true"><i style="width:{:.2f}%"></i><u style="left:{:.2f}%"></u></span>'
+)
+"""A bar for a share, and a tick for the share that was asked for. The figures stand beside it."""
 
 
 def mask(drawn: Drawn) -> dict[str, Any]:
@@ -23,21 +31,21 @@ def mask(drawn: Drawn) -> dict[str, Any]:
     }
 
 
-def held_out(view: HeldOutView | None) -> dict[str, Any] | None:
+def held_out(view: HeldOutView | None, t: Words) -> dict[str, Any] | None:
     if view is None:
         return None
     lists = [
-        {"name": "Whole clusters", "ids": view.clusters, "open": True},
-        {"name": "Tasks of seen clusters", "ids": view.tasks, "open": len(view.tasks) <= 12},
-        {"name": "Wordings of trained tasks", "ids": view.wordings, "open": False},
-        {"name": "Instances, by group", "ids": view.groups, "open": False},
+        {"name": t("Whole clusters"), "ids": view.clusters, "open": True},
+        {"name": t("Tasks of seen clusters"), "ids": view.tasks, "open": len(view.tasks) <= 12},
+        {"name": t("Wordings of trained tasks"), "ids": view.wordings, "open": False},
+        {"name": t("Instances, by group"), "ids": view.groups, "open": False},
     ]
-    names = {"train": "Training", **{level: name for level, (name, _) in LEVEL_NAMES.items()}}
+    names = {"train": t("Training"), **{level: t(name) for level, (name, _) in LEVEL_NAMES.items()}}
     counts = [{"name": names.get(k, k), "rows": f"{v:,}"} for k, v in view.counts.items()]
     return {"lists": [x for x in lists if x["ids"]], "counts": counts, "proof": view.proof}
 
 
-def ledger(ledger: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def ledger(ledger: Mapping[str, Any] | None, t: Words) -> dict[str, Any] | None:
     if not ledger:
         return None
     steps = []
@@ -47,7 +55,7 @@ def ledger(ledger: Mapping[str, Any] | None) -> dict[str, Any] | None:
             raise EvalError(
                 f"The ledger of {step['name']!r} does not balance: {step['rows_in']} in, {out} out, {aside} set aside."
             )
-        names = {level: name for level, (name, _) in LEVEL_NAMES.items()} | {"train": "training"}
+        names = {level: t(name) for level, (name, _) in LEVEL_NAMES.items()} | {"train": t("Training")}
         flows = [{"name": names.get(k, k).lower(), "rows": v, "aside": False} for k, v in step["out"].items()]
         flows += [{"name": k, "rows": v, "aside": True} for k, v in step["aside"].items()]
         for flow in flows:
@@ -68,8 +76,7 @@ def mixture(rows: Sequence[MixtureRow]) -> dict[str, Any] | None:
             "asked": f"{100 * r.asked:.2f} %",
             "realised": f"{100 * r.realised:.2f} %",
             "epochs": "" if r.epochs is None else f"{r.epochs:.1f}",
-            "width": 100 * r.realised / most,
-            "tick": 100 * r.asked / most,
+            "meter": METER.format(100 * r.realised / most, 100 * r.asked / most),
         }
         for r in ordered
     ]
@@ -77,21 +84,21 @@ def mixture(rows: Sequence[MixtureRow]) -> dict[str, Any] | None:
     return {"rows": shown, "gap": f"{100 * gap:.2f}"}
 
 
-def loss(curve: LossCurve) -> dict[str, Any]:
+def loss(curve: LossCurve, t: Words) -> dict[str, Any]:
     raw = plot.smoothed([Point(float(s), v) for s, v in zip(curve.steps, curve.losses, strict=True)])
     course = plot.trend(raw)
     lines = [Line("tuned", raw, faint=True), Line("tuned", course)]
     last = course[-1].y
     return {
         "name": curve.name,
-        "plot": plot.lines(lines, x_label="step", y_label="loss"),
+        "plot": plot.lines(lines, x_label=t("step"), y_label=t("loss")),
         "start": f"{curve.losses[0]:.2f}",
         "end": f"{last:.2f}" if last >= 0.1 else f"{last:.3f}",
         "steps": f"{curve.steps[-1]:,}",
     }
 
 
-def run(run: Mapping[str, Any]) -> dict[str, Any]:
+def run(run: Mapping[str, Any], t: Words) -> dict[str, Any]:
     machine = dict(run.get("machine") or {})
     packages = dict(machine.pop("packages", None) or {})
     stages = []
@@ -106,7 +113,7 @@ def run(run: Mapping[str, Any]) -> dict[str, Any]:
                 "kind": stage.get("kind", ""),
                 "seconds": f"{seconds:,.1f} s",
                 "peak": f"{float(peak) / 1024:.1f} GB" if peak else "",
-                "width": 100 * seconds / longest,
+                "meter": METER.format(100 * seconds / longest, -9),
             }
         )
     total = sum(float(s.get("seconds") or 0) for s in found.values())
@@ -117,7 +124,7 @@ def run(run: Mapping[str, Any]) -> dict[str, Any]:
         "machine": machine,
         "packages": packages,
         "stages": stages,
-        "total": f"{minutes} min {rest:02d} s" if minutes else f"{rest} s",
+        "total": t("{m} min {s} s", m=minutes, s=f"{rest:02d}") if minutes else t("{s} s", s=rest),
         "text": run.get("text") or "",
         "version": packages.get("tunesmith", ""),
     }
