@@ -18,7 +18,7 @@ from tunesmith.cli import app
 from tunesmith.core.document import Document
 from tunesmith.core.errors import EvalError, TunesmithError
 from tunesmith.data import Cleaning
-from tunesmith.data.build.held_out import HeldOut
+from tunesmith.data.builds.held_out import HeldOut
 from tunesmith.data.load.examples import read
 from tunesmith.data.load.tasks import load_tasks
 from tunesmith.data.tasks.render import render

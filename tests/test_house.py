@@ -27,12 +27,12 @@ ALLOWED: dict[str, set[str]] = {
     "data.load": {"data.files", "data.tasks", "data.readers", "data.text", "pages"},  # from paths to tasks and examples
     "data.clean": {"data.text"},
     "data.leaks": {"data.files", "data.tasks", "data.load", "data.text", "data.store"},
-    "data.build": {
+    "data.builds": {
         "data.text", "data.files", "data.store", "data.tasks", "data.readers", "data.load", "data.clean", "data.leaks",
         "pages",
     },
     "data.writers": {"data.tasks"},  # conversations to the forms that others read
-    "data": {"data.build", "data.clean", "data.leaks", "data.load", "data.readers", "data.tasks"},
+    "data": {"data.builds", "data.clean", "data.leaks", "data.load", "data.readers", "data.tasks"},
     "littleworld": {"data.tasks", "data.readers"},
     "chat": set(),  # does not know data: any messages will do
     "plan": set(),  # lengths, not texts
@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "evals.judges": {"ask", "evals.records", "evals.statistics", "models"},
     "evals.compare": {"data.clean", "evals.leaked", "evals.metrics", "evals.records", "evals.statistics", "pages"},
     "evals.harness": {"evals.records", "evals.statistics", "models"},
-    "evals.report": {"data.build", "evals.corpus", "evals.leaked", "evals.records", "evals.statistics", "pages"},
+    "evals.report": {"data.builds", "evals.corpus", "evals.leaked", "evals.records", "evals.statistics", "pages"},
     "evals.viewer": {
         "data.leaks", "evals.asking", "evals.compare", "evals.records", "evals.statistics", "pages",
     },
@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "serve": {"chat", "models", "engine", "pages"},
     "label": {"pages"},
     "stages": {
-        "data.build", "data.clean", "data.files", "data.leaks", "data.load", "data.store", "data.tasks", "data.text",
+        "data.builds", "data.clean", "data.files", "data.leaks", "data.load", "data.store", "data.tasks", "data.text",
         "littleworld", "chat", "plan", "models", "engine", "train", "ask", "align", "synth", "evals.asking",
         "evals.corpus", "evals.judges", "evals.leaked", "evals.metrics", "evals.records", "evals.report",
         "evals.viewer",
@@ -79,12 +79,12 @@ ALLOWED: dict[str, set[str]] = {
     },
     # what `import tunesmith` offers: it calls what recipes call, so it may import all of that
     "api": {
-        "data.build", "data.clean", "data.load", "data.tasks", "chat", "plan", "models", "engine", "train", "ask",
+        "data.builds", "data.clean", "data.load", "data.tasks", "chat", "plan", "models", "engine", "train", "ask",
         "align", "synth", "evals", "evals.asking", "evals.constraints", "evals.evaluation", "evals.metrics",
         "evals.records", "stages", "pipeline",
     },
     "cli": {
-        "api", "data.build", "data.clean", "data.leaks", "data.load", "data.store", "data.tasks", "data.text",
+        "api", "data.builds", "data.clean", "data.leaks", "data.load", "data.store", "data.tasks", "data.text",
         "data.writers",
         "chat", "models", "engine", "ask", "serve", "label", "evals.asking", "evals.compare", "evals.corpus",
         "evals.evaluation", "evals.harness", "evals.judges", "evals.leaked", "evals.records", "evals.report",

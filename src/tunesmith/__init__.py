@@ -50,7 +50,7 @@ if _TYPE_CHECKING:
         SetAside,
         Source,
     )
-    from tunesmith.data.build.held_out import HeldOut
+    from tunesmith.data.builds.held_out import HeldOut
     from tunesmith.data.clean.step import Step
     from tunesmith.data.tasks.reader import (
         Key,
@@ -106,7 +106,7 @@ _WHERE = {
         "TunesmithError",
         "UnknownName",
     ),
-    "data.build.held_out": ("HeldOut",),
+    "data.builds.held_out": ("HeldOut",),
     "data.clean.step": ("Step",),
     "data.tasks.reader": ("Key", "Record", "Sign", "Unusable", "has", "reader", "row_reader"),
     "data.tasks.task": ("Task",),

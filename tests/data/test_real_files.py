@@ -11,7 +11,7 @@ import pytest
 
 from tunesmith.core.types import Comparison, Conversation, SetAside
 from tunesmith.data import READERS, Record, Task, detect, lint, load_tasks, read, render, task_of
-from tunesmith.data.build import superni_split
+from tunesmith.data.builds import superni_split
 from tunesmith.evals.metrics import METRICS, Answer
 
 DATA = Path(__file__).parents[3] / "shared/data"

@@ -20,8 +20,8 @@ import pytest
 from tunesmith.core.errors import DataError
 from tunesmith.core.types import Conversation
 from tunesmith.data import Cleaning, HeldOut, Summary, build_to, lint, load_tasks
-from tunesmith.data.build import manifest
-from tunesmith.data.build.paths import train_files
+from tunesmith.data.builds import manifest
+from tunesmith.data.builds.paths import train_files
 from tunesmith.data.clean import PrintsOnDisk, duplicates, prints
 from tunesmith.data.files import file as files
 from tunesmith.data.store import conversations

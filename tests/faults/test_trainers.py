@@ -234,7 +234,7 @@ def test_17_the_same_seed_is_the_same_run(tmp_path: Path) -> None:
 
 def test_18_one_bos_and_tools_as_they_were(tok: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     from tunesmith.core.types import Conversation, Message
-    from tunesmith.data.build.build import store as files
+    from tunesmith.data.builds.build import store as files
 
     tok.add_special_tokens({"bos_token": "<s>"})
     ChatFormat.named("chatml", tok)

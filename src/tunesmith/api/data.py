@@ -17,9 +17,9 @@ from tunesmith.api.checked import checked
 from tunesmith.core.document import path_of
 from tunesmith.core.errors import RecipeError
 from tunesmith.core.types import Conversation, Level
-from tunesmith.data.build import datacard, manifest
-from tunesmith.data.build.held_out import HeldOut
-from tunesmith.data.build.ledger import Ledger, Step
+from tunesmith.data.builds import datacard, manifest
+from tunesmith.data.builds.held_out import HeldOut
+from tunesmith.data.builds.ledger import Ledger, Step
 from tunesmith.data.load.examples import Read
 from tunesmith.data.load.examples import read as read_tasks
 from tunesmith.data.load.tasks import with_fill

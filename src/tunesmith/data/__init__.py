@@ -6,13 +6,13 @@ built.train, built.held_out["cluster"], built.ledger.table(), built.proof
 """
 
 from tunesmith.data import readers  # registers the readers of files
-from tunesmith.data.build.build import Built, Summary, build, build_to
-from tunesmith.data.build.explain import Explained, explain
-from tunesmith.data.build.few_shot import FewShot
-from tunesmith.data.build.held_out import HeldOut
-from tunesmith.data.build.ledger import Ledger, Step
-from tunesmith.data.build.proof import ProofRow, SplitProof, check_split, prompt_digest
-from tunesmith.data.build.split import Split
+from tunesmith.data.builds.build import Built, Summary, build, build_to
+from tunesmith.data.builds.explain import Explained, explain
+from tunesmith.data.builds.few_shot import FewShot
+from tunesmith.data.builds.held_out import HeldOut
+from tunesmith.data.builds.ledger import Ledger, Step
+from tunesmith.data.builds.proof import ProofRow, SplitProof, check_split, prompt_digest
+from tunesmith.data.builds.split import Split
 from tunesmith.data.clean import Cleaning
 from tunesmith.data.leaks.audit import Audit, without_leaks
 from tunesmith.data.leaks.item import item_of

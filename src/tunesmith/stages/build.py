@@ -24,9 +24,9 @@ from tunesmith.stages import rows
 from tunesmith.stages.stage import KINDS, Job, Stage
 
 if TYPE_CHECKING:
-    from tunesmith.data.build.build import Summary
-    from tunesmith.data.build.few_shot import FewShot
-    from tunesmith.data.build.held_out import HeldOut
+    from tunesmith.data.builds.build import Summary
+    from tunesmith.data.builds.few_shot import FewShot
+    from tunesmith.data.builds.held_out import HeldOut
     from tunesmith.data.tasks.task import Task
 
 LITTLE_WORLD = "littleworld"
@@ -41,7 +41,7 @@ class FewShotRows(Settings):
 
     def wish(self) -> FewShot:
         """The same for the build."""
-        from tunesmith.data.build.few_shot import FewShot
+        from tunesmith.data.builds.few_shot import FewShot
 
         return FewShot(self.share, self.shots)
 
@@ -121,7 +121,7 @@ class Build(Stage):
 
     def wish(self) -> HeldOut:
         """What is held out."""
-        from tunesmith.data.build.held_out import HeldOut
+        from tunesmith.data.builds.held_out import HeldOut
         from tunesmith.littleworld.world import HERE
 
         if self.held_out is None and LITTLE_WORLD not in self.tasks:
@@ -130,7 +130,7 @@ class Build(Stage):
         return HeldOut.load(HERE / "held_out.yaml" if named == LITTLE_WORLD else path_of(named))
 
     def files(self) -> list[Path]:
-        from tunesmith.data.build.manifest import files_of
+        from tunesmith.data.builds.manifest import files_of
         from tunesmith.data.files import files_in
 
         places = [
@@ -144,7 +144,7 @@ class Build(Stage):
         return list(dict.fromkeys([*named, *(file for task in tasks for file in files_of(task))]))
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        from tunesmith.data.build import datacard
+        from tunesmith.data.builds import datacard
         from tunesmith.data.load.tasks import with_fill
 
         tasks = with_fill(load_tasks_of(self.tasks), self.fill)
@@ -175,7 +175,7 @@ class Build(Stage):
 
     def build(self, job: Job, tasks: Sequence[Task], held_out: HeldOut, format: str) -> Summary:
         """Build one format with these settings."""
-        from tunesmith.data.build.build import build_to
+        from tunesmith.data.builds.build import build_to
 
         with job.progress(format) as tell:
             return build_to(

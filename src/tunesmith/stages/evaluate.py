@@ -83,7 +83,7 @@ class Evaluate(Stage):
     )
 
     def files(self) -> list[Path]:
-        from tunesmith.data.build.manifest import files_of
+        from tunesmith.data.builds.manifest import files_of
         from tunesmith.data.files import files_in
         from tunesmith.evals.asking.suite import Suite, suite_file
 
@@ -96,7 +96,7 @@ class Evaluate(Stage):
         return list(dict.fromkeys(found))
 
     def foresee(self, job: Job) -> Iterator[Problem | str]:
-        from tunesmith.data.build.paths import held_out_file
+        from tunesmith.data.builds.paths import held_out_file
         from tunesmith.evals.asking.open_ended import too_short
 
         build = job.inputs.get(self.data)

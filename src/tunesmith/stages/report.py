@@ -63,7 +63,7 @@ class Report(Stage):
 
     def run(self, job: Job) -> Mapping[str, Any]:
         from tunesmith.core.machine import machine
-        from tunesmith.data.build.proof import SplitProof
+        from tunesmith.data.builds.proof import SplitProof
         from tunesmith.evals.records import read_records
         from tunesmith.evals.report import HeldOutView, ReportData, write_report
 

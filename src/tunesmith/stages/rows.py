@@ -47,7 +47,7 @@ def texts(build: Path) -> list[str]:
 
 def train(build: Path, format: str) -> list[Conversation]:
     """The training conversations in one format."""
-    from tunesmith.data.build.paths import train_files
+    from tunesmith.data.builds.paths import train_files
     from tunesmith.data.store import conversations
 
     return list(conversations(*_there(build, train_files(build, format), f"train.{format}")))
@@ -55,7 +55,7 @@ def train(build: Path, format: str) -> list[Conversation]:
 
 def held_out(build: Path, format: str, shots: int = 0) -> dict[Level, list[Conversation]]:
     """The held-out conversations in one format, by level."""
-    from tunesmith.data.build.paths import held_out_file, read_held_out
+    from tunesmith.data.builds.paths import held_out_file, read_held_out
 
     file = held_out_file(build, format, shots)
     _there(build, [file] if file.exists() else [], file.name)

@@ -11,7 +11,7 @@ from tests.data.readers.rows import TALK, TOOL
 from tests.data.readers.test_every_value import put, read
 from tunesmith.core.types import Conversation, Message
 from tunesmith.data import HeldOut, task_of
-from tunesmith.data.build.build import build
+from tunesmith.data.builds.build import build
 from tunesmith.data.readers.shape import digest, digest_of
 
 ASKED = [{"role": "user", "content": "1 + 1?"}]

@@ -57,9 +57,9 @@ def build(
     """
     import os
 
-    from tunesmith.data.build.build import build_to
-    from tunesmith.data.build.datacard import write
-    from tunesmith.data.build.held_out import HeldOut
+    from tunesmith.data.builds.build import build_to
+    from tunesmith.data.builds.datacard import write
+    from tunesmith.data.builds.held_out import HeldOut
     from tunesmith.data.load.tasks import with_fill
 
     tasks = with_fill(load(places), _fill(fill or []))
@@ -113,7 +113,7 @@ def _cleaning(switches: list[str]) -> Cleaning:
 
 def card(folder: Folder, format: Format = None, lang: Lang = None) -> None:
     """Write the data card of a build again: Markdown and a page."""
-    from tunesmith.data.build.datacard import write
+    from tunesmith.data.builds.datacard import write
 
     typer.echo(str(write(folder, format)))
 
@@ -130,7 +130,7 @@ def explain(
         tunesmith data explain chats.jsonl:12 data/chats
         tunesmith data explain capital.en/france runs/quickstart/build
     """
-    from tunesmith.data.build.explain import explain as look
+    from tunesmith.data.builds.explain import explain as look
 
     typer.echo("\n\n".join(found.text() for found in look(folder, row, format)))
 
@@ -155,9 +155,9 @@ def export(
     from collections import Counter
 
     from tunesmith.core.types import SetAside
-    from tunesmith.data.build import manifest
-    from tunesmith.data.build.ledger import by_reason
-    from tunesmith.data.build.paths import train_files
+    from tunesmith.data.builds import manifest
+    from tunesmith.data.builds.ledger import by_reason
+    from tunesmith.data.builds.paths import train_files
     from tunesmith.data.store import conversations
     from tunesmith.data.writers import WRITERS, written
 

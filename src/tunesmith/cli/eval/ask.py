@@ -106,7 +106,7 @@ def ask(
 
 def _show(console: Console, found: Evaluation, names: Sequence[str], used: Iterable[str]) -> None:
     """What came of it: rows that were not used, costs, failures, and the tables."""
-    from tunesmith.data.build.ledger import by_reason
+    from tunesmith.data.builds.ledger import by_reason
 
     for reason, count in by_reason(found.set_aside).items():
         console.print(f"[dim]{counted(count, 'row')} set aside: {escape(reason)}[/]")

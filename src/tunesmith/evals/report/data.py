@@ -13,7 +13,7 @@ from tunesmith.evals.records import Record
 from tunesmith.evals.report.mask import Drawn
 
 if TYPE_CHECKING:
-    from tunesmith.data.build.proof import SplitProof
+    from tunesmith.data.builds.proof import SplitProof
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,20 +37,20 @@ from tunesmith.core import plugins
 from tunesmith.core.errors import DataError, counted
 from tunesmith.core.types import LEVELS, Conversation, Level, SetAside
 from tunesmith.data import store
-from tunesmith.data.build import manifest
-from tunesmith.data.build.assign import TRAIN, Fates, Selection, decide
-from tunesmith.data.build.engines import ENGINES
-from tunesmith.data.build.few_shot import FewShot, Shots
-from tunesmith.data.build.fingerprints import Cards
-from tunesmith.data.build.held_out import HeldOut
-from tunesmith.data.build.ledger import Ledger, Step
-from tunesmith.data.build.notes import notes_of
-from tunesmith.data.build.output import TOLD, Kept, count_reasons, rows_of_unit, write_parts
-from tunesmith.data.build.paths import files_written, held_out_file, read_held_out, train_files
-from tunesmith.data.build.progress import Progress, silent
-from tunesmith.data.build.proof import SplitProof, check_split
-from tunesmith.data.build.winnow import Winnow
-from tunesmith.data.build.worker import Done, Orders, Unit, cards_of, prints_of, units
+from tunesmith.data.builds import manifest
+from tunesmith.data.builds.assign import TRAIN, Fates, Selection, decide
+from tunesmith.data.builds.engines import ENGINES
+from tunesmith.data.builds.few_shot import FewShot, Shots
+from tunesmith.data.builds.fingerprints import Cards
+from tunesmith.data.builds.held_out import HeldOut
+from tunesmith.data.builds.ledger import Ledger, Step
+from tunesmith.data.builds.notes import notes_of
+from tunesmith.data.builds.output import TOLD, Kept, count_reasons, rows_of_unit, write_parts
+from tunesmith.data.builds.paths import files_written, held_out_file, read_held_out, train_files
+from tunesmith.data.builds.progress import Progress, silent
+from tunesmith.data.builds.proof import SplitProof, check_split
+from tunesmith.data.builds.winnow import Winnow
+from tunesmith.data.builds.worker import Done, Orders, Unit, cards_of, prints_of, units
 from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.data.clean.near import PrintsOnDisk
 from tunesmith.data.load.examples import nothing

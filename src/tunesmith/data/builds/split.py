@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.core.errors import DataError, near
-from tunesmith.data.build.fingerprints import Cards, members
-from tunesmith.data.build.held_out import PLACES, HeldOut, unit
+from tunesmith.data.builds.fingerprints import Cards, members
+from tunesmith.data.builds.held_out import PLACES, HeldOut, unit
 
 if TYPE_CHECKING:
     pass

@@ -1,6 +1,6 @@
 """Who does the work of a build: ``local`` on the cores of this machine, ``ray`` on many. The result is the same."""
 
-from tunesmith.data.build.engines import local, ray
-from tunesmith.data.build.engines.engine import ENGINES, Engine
+from tunesmith.data.builds.engines import local, ray
+from tunesmith.data.builds.engines.engine import ENGINES, Engine
 
 __all__ = ["ENGINES", "Engine", "local", "ray"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from tunesmith.core.types import Conversation, Example, SetAside
 from tunesmith.data import store
-from tunesmith.data.build.assign import Fates
-from tunesmith.data.build.worker import Orders
+from tunesmith.data.builds.assign import Fates
+from tunesmith.data.builds.worker import Orders
 from tunesmith.data.load.examples import read
 from tunesmith.data.tasks.render import render, wordings
 from tunesmith.data.tasks.task import Task

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tunesmith.data import HeldOut, Summary, build_to, task_of
-from tunesmith.data.build.paths import read_held_out, train_files
+from tunesmith.data.builds.paths import read_held_out, train_files
 from tunesmith.data.clean import Cleaning
 from tunesmith.data.leaks.sources import training_items
 from tunesmith.data.store import comparisons, conversations, tables_of

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tunesmith.core.registry import Registry
-from tunesmith.data.build.worker import Done, Orders, Unit
+from tunesmith.data.builds.worker import Done, Orders, Unit
 
 Engine = Callable[[Orders, Iterable[Unit], Path, int], Iterator[Done]]
 ENGINES: Registry[Engine] = Registry("Engine")

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from tunesmith.core.types import LEVELS, Comparison, Conversation, Level, SetAside, Source
 from tunesmith.data import store
-from tunesmith.data.build.assign import HELD, LEAK, TRAIN, Fates
-from tunesmith.data.build.fingerprints import Cards
-from tunesmith.data.build.held_out import PLACES, HeldOut
-from tunesmith.data.build.progress import Progress
-from tunesmith.data.build.proof import SplitProof
-from tunesmith.data.build.worker import Done, Orders, compared_of, shard_of
+from tunesmith.data.builds.assign import HELD, LEAK, TRAIN, Fates
+from tunesmith.data.builds.fingerprints import Cards
+from tunesmith.data.builds.held_out import PLACES, HeldOut
+from tunesmith.data.builds.progress import Progress
+from tunesmith.data.builds.proof import SplitProof
+from tunesmith.data.builds.worker import Done, Orders, compared_of, shard_of
 
 FILE_ROWS = 1 << 18
 """Training rows of one file."""

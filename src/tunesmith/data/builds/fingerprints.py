@@ -23,7 +23,7 @@ from tunesmith.core.whole import whole
 from tunesmith.data.text.hashing import hash64, order
 
 if TYPE_CHECKING:
-    from tunesmith.data.build.held_out import HeldOut
+    from tunesmith.data.builds.held_out import HeldOut
 
 CARD = np.dtype(
     [

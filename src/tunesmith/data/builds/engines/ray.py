@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError
-from tunesmith.data.build.engines.engine import ENGINES
-from tunesmith.data.build.worker import Done, Orders, Unit, work
+from tunesmith.data.builds.engines.engine import ENGINES
+from tunesmith.data.builds.worker import Done, Orders, Unit, work
 
 WAVE = 256
 """Units that are given to Ray at a time; their pieces are in memory while they wait."""

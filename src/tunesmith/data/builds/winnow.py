@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.core.types import Comparison, Conversation
-from tunesmith.data.build.fingerprints import Cards
-from tunesmith.data.build.progress import Progress, counted, silent
+from tunesmith.data.builds.fingerprints import Cards
+from tunesmith.data.builds.progress import Progress, counted, silent
 from tunesmith.data.clean.cleaning import Cleaning, Of
 from tunesmith.data.clean.near import Printed, duplicates
 from tunesmith.data.leaks.audit import Audit

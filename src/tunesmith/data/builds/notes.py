@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tunesmith.core.errors import counted
-from tunesmith.data.build.worker import Done
+from tunesmith.data.builds.worker import Done
 from tunesmith.data.files.look import look
 from tunesmith.data.tasks.placeholders import UNFILLED, names_in
 from tunesmith.data.tasks.task import Task

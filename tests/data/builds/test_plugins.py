@@ -12,9 +12,9 @@ import pytest
 from tunesmith.core import plugins
 from tunesmith.core.errors import DataError, RecipeError, UnknownName
 from tunesmith.core.settings import check
-from tunesmith.data.build.build import build_to
-from tunesmith.data.build.held_out import HeldOut
-from tunesmith.data.build.paths import train_files
+from tunesmith.data.builds.build import build_to
+from tunesmith.data.builds.held_out import HeldOut
+from tunesmith.data.builds.paths import train_files
 from tunesmith.data.clean.cleaning import Cleaning
 from tunesmith.data.clean.step import STEPS
 from tunesmith.data.load.tasks import load_tasks
@@ -102,7 +102,7 @@ def test_a_reader_that_was_typed_in_is_told(files: Path, monkeypatch: pytest.Mon
 
 def test_other_code_of_a_plugin_reads_the_rows_again(files: Path) -> None:
     """A build that was killed keeps no row that other code has read."""
-    from tunesmith.data.build.worker import Orders
+    from tunesmith.data.builds.worker import Orders
 
     plugins.load([str(files / "plugin.py")])
     tasks = load_tasks([files / "a.yaml"])

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from tunesmith.core.errors import DataError, near
 from tunesmith.core.types import LEVELS, Level
-from tunesmith.data.build.fingerprints import Cards, members
-from tunesmith.data.build.held_out import PLACES, HeldOut
-from tunesmith.data.build.ledger import Step
-from tunesmith.data.build.split import Split
-from tunesmith.data.build.winnow import Lost
+from tunesmith.data.builds.fingerprints import Cards, members
+from tunesmith.data.builds.held_out import PLACES, HeldOut
+from tunesmith.data.builds.ledger import Step
+from tunesmith.data.builds.split import Split
+from tunesmith.data.builds.winnow import Lost
 from tunesmith.data.text.hashing import first, order
 
 TRAIN = PLACES.index("train")

@@ -24,10 +24,10 @@ from tunesmith.core.plugins import Outside
 from tunesmith.core.types import Comparison, Conversation, SetAside, Source
 from tunesmith.core.whole import write_whole
 from tunesmith.data import store
-from tunesmith.data.build.fingerprints import CardBox, Cards
-from tunesmith.data.build.held_out import HeldOut
-from tunesmith.data.build.ledger import by_reason
-from tunesmith.data.build.proof import prompt_digest
+from tunesmith.data.builds.fingerprints import CardBox, Cards
+from tunesmith.data.builds.held_out import HeldOut
+from tunesmith.data.builds.ledger import by_reason
+from tunesmith.data.builds.proof import prompt_digest
 from tunesmith.data.clean.cleaning import Cleaner, Cleaning, Of
 from tunesmith.data.clean.near import prints
 from tunesmith.data.files import Piece, pieces

@@ -27,9 +27,9 @@ from tunesmith.data import (
     load_tasks,
     task_of,
 )
-from tunesmith.data.build import datacard
-from tunesmith.data.build.build import build
-from tunesmith.data.build.paths import read_held_out, train_files
+from tunesmith.data.builds import datacard
+from tunesmith.data.builds.build import build
+from tunesmith.data.builds.paths import read_held_out, train_files
 from tunesmith.data.load.examples import read
 from tunesmith.data.load.preview import sample_rows, task_lines, template_lines
 from tunesmith.data.store import conversations

@@ -11,9 +11,9 @@ import pytest
 from tests.browser import BROWSER, Browser
 from tunesmith.core.errors import DataError
 from tunesmith.data import HeldOut, Task, build_to, load_tasks
-from tunesmith.data.build import manifest
-from tunesmith.data.build.datacard import html, markdown, measure, verb_noun, wheel, write
-from tunesmith.data.build.explain import explain
+from tunesmith.data.builds import manifest
+from tunesmith.data.builds.datacard import html, markdown, measure, verb_noun, wheel, write
+from tunesmith.data.builds.explain import explain
 from tunesmith.data.clean import Cleaning
 
 WISH = HeldOut(clusters=("animals",), instance_fraction=0.1, wordings={"capital.en": ("choose",)})

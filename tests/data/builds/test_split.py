@@ -23,10 +23,10 @@ from tunesmith.data import (
     read,
     render,
 )
-from tunesmith.data.build.build import build
-from tunesmith.data.build.fingerprints import CardBox, Cards
-from tunesmith.data.build.held_out import PLACES
-from tunesmith.data.build.proof import proof_table
+from tunesmith.data.builds.build import build
+from tunesmith.data.builds.fingerprints import CardBox, Cards
+from tunesmith.data.builds.held_out import PLACES
+from tunesmith.data.builds.proof import proof_table
 
 WISH = HeldOut(
     clusters=("animals",),

@@ -24,7 +24,7 @@ from markupsafe import Markup
 from tunesmith.core.document import shipped
 from tunesmith.core.types import Comparison, Conversation
 from tunesmith.data import store
-from tunesmith.data.build import manifest
+from tunesmith.data.builds import manifest
 from tunesmith.data.clean.step import answer, count_words, question
 from tunesmith.pages import templates
 from tunesmith.pages.plot import Bar, Mark, bars, percent

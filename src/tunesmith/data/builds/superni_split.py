@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tunesmith.core.document import shipped
 from tunesmith.core.errors import UnknownName
 from tunesmith.core.types import SetAside
-from tunesmith.data.build.held_out import HeldOut
+from tunesmith.data.builds.held_out import HeldOut
 from tunesmith.data.tasks.task import Task
 
 

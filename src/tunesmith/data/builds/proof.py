@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.types import LEVELS, Conversation, Level
-from tunesmith.data.build.held_out import PLACES, HeldOut
+from tunesmith.data.builds.held_out import PLACES, HeldOut
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-from tunesmith.data.build.engines.engine import ENGINES
-from tunesmith.data.build.worker import Done, Orders, Unit, work
+from tunesmith.data.builds.engines.engine import ENGINES
+from tunesmith.data.builds.worker import Done, Orders, Unit, work
 
 AHEAD = 3
 """Units per worker that are queued or running: enough that no worker idles, few enough for memory."""

@@ -17,7 +17,7 @@ from typing import Any
 from tunesmith.core.errors import DataError
 from tunesmith.core.types import Comparison, Conversation, Message
 from tunesmith.data import store
-from tunesmith.data.build import manifest
+from tunesmith.data.builds import manifest
 from tunesmith.data.files.packing import BROKEN
 from tunesmith.data.files.stream import lines
 
