@@ -48,7 +48,8 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 def build(offline: bool) -> Path:
-    """The wheel, made in a folder of its own and then moved to ``dist``."""
+    """The wheel, in ``dist``. It holds what the checkout holds now."""
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would carry the files of an earlier build
     with tempfile.TemporaryDirectory() as folder:
         more = ["--no-build-isolation"] if offline else []
         run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *more, "--wheel-dir", folder, ".")

@@ -1,4 +1,4 @@
-"""Cleaning: what is wrong with a row by itself (``steps``), and what rows have to do with each other."""
+"""Cleaning: checks of single rows (``steps``), and comparisons between rows."""
 
 from tunesmith.data.clean.cleaning import Cleaner, Cleaning
 from tunesmith.data.clean.near import Prints, PrintsOnDisk, duplicates, prints

@@ -1,11 +1,11 @@
-"""Diversity: so many rows that are as unlike each other as can be.
+"""Diversity: select a number of rows that are as different from each other as possible.
 
     points = vectors(texts)                 a point on the sphere for each text, near for alike words
     chosen = k_center(points, 1000)         always the row that is farthest from all that are taken
     chosen = by_clusters(points, 1000)      equally many of each of some clusters (k-means)
 
 A point is the sum of fixed random directions of a text's words, each weighed by how rare the word is among the texts:
-no model, the same on every machine, and good for choosing among words; whoever wants meaning brings points of a model.
+no model, the same on every machine. It compares words, not meaning; for meaning, pass the embeddings of a model.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Near-duplicates: rows whose word sequences overlap, proposed by MinHash and judged exactly.
+"""Near-duplicates: rows whose word sequences overlap. MinHash proposes pairs, an exact comparison decides.
 
     printed = prints(texts)            of each text the word 5-grams, as hashes, and the keys of its bands
     keepers = duplicates(printed)      for each text the first one that it repeats, or itself
 
 Keys propose pairs (texts that agree in all values of one band), the 5-grams themselves decide: two texts are the same
-if their sets overlap by ``threshold`` or more (Jaccard). So there are no false merges but those of a chain: A is like
-B, and B like C. All texts of a chain have the first of them as keeper. ``prints`` gives for a slice of the texts the
+if their sets overlap by ``threshold`` or more (Jaccard). The only false merges are chains: A is similar to B, and
+B to C. All texts of a chain have the first of them as keeper. ``prints`` gives for a slice of the texts the
 slice of the result, so any number of workers can share the work and the answer does not change; what they ``save`` is
 read back a band at a time, so that millions of texts need little memory.
 

@@ -1,4 +1,4 @@
-"""Which encoding the text of a file is in, from a sample of its bytes.
+"""The encoding of a text file, from a sample of its bytes.
 
     found = encoding_of(sample)
     found.name        what to decode with

@@ -1,4 +1,4 @@
-"""A file as rows, whatever it is: the values that the kinds of files share, and how a kind registers itself.
+"""Any file as rows: what all kinds of files share, and how a kind is registered.
 
     for row in rows("chats.jsonl.gz"):       # a Row, or a SetAside with file, line and reason
         row.value, row.source

@@ -1,7 +1,7 @@
 """JSON: an array of rows, one object, or values one after another; read as a stream, never as a whole.
 
-A row that is broken is set aside, and reading goes on at the next one that stands where rows stand. Where no such
-place can be told for certain, the rest of the file is set aside, and says so.
+A broken row is rejected, and reading continues at the next certain start of a row. If there is none, the rest of the
+file is rejected, with the reason.
 """
 
 from __future__ import annotations

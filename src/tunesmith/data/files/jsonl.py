@@ -1,4 +1,4 @@
-"""JSON lines: one value a line. A line that is none is set aside, and reading goes on."""
+"""JSON lines: one value per line. A line that is not JSON is rejected, and reading continues."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""How a file has to be read, from a look at its beginning, where its name does not say it or says something else.
+"""How to read a file, from its first bytes, if its name does not say it or is wrong.
 
     seen = look(path)
     seen.packing, seen.encoding, seen.lone_cr, seen.kind, seen.delimiter
     seen.notes        in words, all that the name does not say: "it is compressed with gzip, ..."
 
-What is read otherwise than its name says is always told: by ``detect``, and on the screen and in the manifest of a
-build. What cannot be read for certain is an error, or rows set aside, with the command that converts the file.
+If a file is read differently from what its name says, this is always reported: by ``detect``, on the screen, and in the
+manifest of a build. What cannot be read for certain is an error, or rejected rows with the command that converts the
+file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compressed files. How a file is compressed is seen from its first bytes; its name may say otherwise.
+"""Compressed files. The first bytes decide how a file is compressed; its name may be wrong.
 
 kind(path)          ".csv" of rows.csv.gz: what the name says that is in it
 packing_of(path)    ".gz": how it is compressed, or "" where it is not

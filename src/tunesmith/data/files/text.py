@@ -1,4 +1,4 @@
-"""Plain text: a row is a line. Blank lines are no rows. Rows keep the spaces they begin with."""
+"""Plain text: a row is a line. Blank lines are skipped. Leading spaces are kept."""
 
 from __future__ import annotations
 

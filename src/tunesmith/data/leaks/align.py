@@ -1,4 +1,4 @@
-"""Where a training row and a question are alike: stretches of equal words."""
+"""Align a training row with a question: spans of equal words."""
 
 from __future__ import annotations
 

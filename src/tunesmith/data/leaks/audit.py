@@ -1,7 +1,7 @@
-"""The leak audit: which training rows give away which evaluation items.
+"""The leak audit: which evaluation items leaked into which training rows.
 
-Evaluation sets go in once and are held as one index; training rows stream past, one at a time, and are never held.
-Out come the leaks of each row, and a report with a count and the worst pairs for every evaluation set.
+The evaluation sets are held as one index. Training rows are streamed one at a time and never held in memory. The output
+is the leaks of each row, and a report with a count and the worst pairs for every evaluation set.
 
     audit = Audit({"gsm8k": map(item_of, gsm8k)})
     for row in train:

@@ -21,7 +21,7 @@ class Item:
     """The turns before the answer."""
     answer: tuple[str, ...] = ()
     group: str = ""
-    """What must not be on both sides; empty where nothing is known."""
+    """The sources, which must not be on both sides; empty if unknown."""
     source: Source = Source("")  # noqa: RUF009 (frozen)
     system: tuple[str, ...] = ()
     """What the system says; no part of the prompt."""

@@ -12,7 +12,7 @@ Kind = Literal["exact", "ngram", "near", "source"]
 
 
 PAIRS = 3
-"""Pairs kept for one item and kind: enough to look at, few enough to hold."""
+"""How many pairs are kept per item and kind: enough to inspect, few enough for memory."""
 CROWD = 20
 """Items of one set that one n-gram, or one row by nearness, is counted against. A set made from templates has phrases
 that all of its items share: a row with such a phrase is found, but need not be found ten thousand times."""

@@ -1,11 +1,11 @@
-"""Looking at a data file to see which reader it is for, and saying by what.
+"""Detect the reader for a data file, and say why.
 
     found = detect("chats.json.gz")
     found.reader, found.language, found.evidence
     task_of("chats.json.gz")                 # the task that the file is without a task file
 
-The first rows are shown to the sign of every reader. One that knows nearly all of them by sight, and whose sign says
-most, is meant. Where two say the same there is no guessing: the error names both.
+The first rows are tested against the sign of every reader. The reader with the most specific sign that fits nearly all
+of them is chosen. Two equally specific ones are an error that names both.
 """
 
 from __future__ import annotations

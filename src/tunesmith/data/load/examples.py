@@ -1,4 +1,4 @@
-"""From the records of a reader to the examples of a task: answers, options, ids, and what was set aside.
+"""From the records of a reader to the examples of a task: answers, options, ids, and rejected rows.
 
 In go tasks; out comes a ``Read``: the examples of every task, or its rows in words, each row that could not be used
 with its reason, and how many rows there were. A field that a template or the task names, and no row has, is a

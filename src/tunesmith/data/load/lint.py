@@ -1,4 +1,4 @@
-"""Faults of tasks and templates that no error shows, found by putting rows into words and looking at them.
+"""Find faults of tasks and templates that raise no error, by rendering rows and checking the result.
 
     for finding in lint(tasks):
         print(finding)          capital.en/what_is: target_in_prompt: the prompt holds `y`, which is the answer ...

@@ -1,4 +1,4 @@
-"""What every reader must keep to, checked for each row that it gives: texts are texts, and can be written as UTF-8.
+"""The contract of readers, checked for each row: texts are texts, and can be written as UTF-8.
 
 A reader that passed a number or half a surrogate pair on would end the whole build many steps later, with an error that
 names no row.

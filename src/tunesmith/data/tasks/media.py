@@ -1,4 +1,4 @@
-"""Pictures, videos and sound in rows: only text is trained on here, so a row with any of them is set aside.
+"""Images, video and audio in rows: only text is trained on, so a row with any of them is rejected.
 
     in_columns(row)    a column that names files: {"images": ["1.jpg"]} of LLaMA-Factory, {"image": ...} of LLaVA
     of_part(part)      a part of a message: {"type": "image_url", ...} of OpenAI, {"type": "image"} of TRL

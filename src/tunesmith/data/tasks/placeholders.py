@@ -1,4 +1,4 @@
-"""Placeholders in rows, which somebody has to fill before they are learned: "I am {{name}}, made by {{author}}".
+"""Placeholders in rows, which must be filled before training: "I am {{name}}, made by {{author}}".
 
 Sets that give a model its identity hold them. ``fill`` of a task, or ``--fill name=Ada``, puts words there. Double
 braces are also part of many template languages, so only the names that such sets use are looked for, and not in code.

@@ -1,4 +1,4 @@
-"""An example in the words of one of its task's templates.
+"""Render an example with one of its task's templates.
 
 render(example, template, task)          Example -> Conversation
 wordings(task, "instruction")            the templates of a task, in one format

@@ -1,4 +1,4 @@
-"""A task: where its rows come from, how they are put into words, and how an answer is scored.
+"""A task: the source of its rows, the templates that render them, and the metric that scores answers.
 
 Training and evaluation share it. ``data/load/tasks.py`` makes tasks from files.
 """

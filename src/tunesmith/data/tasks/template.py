@@ -1,4 +1,4 @@
-"""A template puts an example into words: Jinja for every message, the last of which is the answer.
+"""A template renders an example: Jinja for every message, the last of which is the answer.
 
     Template "capital.en/what_is":   user       What is the capital of {{ x }}?
                                      assistant  {{ y }}

@@ -1,4 +1,4 @@
-"""Hashes of texts that are the same on every day and machine, and draws that follow from them."""
+"""Hashes of texts that are the same in every process and on every machine, and random draws from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words that the leak audit compares, the same however a text is typed.
+"""The words that the leak audit compares, normalised so that typing variants are equal.
 
     words("Don’t ＳＥＬＬ it")     ["don", "t", "sell", "it"]
 

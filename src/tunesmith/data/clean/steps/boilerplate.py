@@ -1,4 +1,4 @@
-"""``boilerplate``: answers that speak of the model that wrote them, and refuse by template.
+"""``boilerplate``: answers that mention the model that wrote them, and boilerplate refusals.
 
 The phrases stand in ``boilerplate.yaml``, English and Chinese, and are looked for in all turns of the assistant.
 """

@@ -1,6 +1,6 @@
-"""``echo``: an answer that is the question once more.
+"""``echo``: an answer that repeats the question.
 
-Short questions are let be: "Repeat after me: yes" is answered "yes", and a word is spelled as itself.
+Short questions are allowed: "Repeat after me: yes" is answered "yes", and a word is spelled as itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Echo(Step):
 
     def clean(self, row: Conversation) -> Conversation | str:
         asked, said = question(row).strip(), answer(row).strip()
-        # The cheap look first: all but few answers differ from the question in the first letters.
+        # The cheap check first: nearly all answers differ from the question in the first letters.
         if len(said) < len(asked) * 0.8 or said[:3].lower() != asked[:3].lower():
             return row
         asked, said = " ".join(asked.lower().split()), " ".join(said.lower().split())

@@ -1,4 +1,4 @@
-"""``empty``: a row in which somebody says nothing."""
+"""``empty``: a row without an answer, or with an empty question."""
 
 from __future__ import annotations
 

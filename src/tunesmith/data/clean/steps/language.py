@@ -1,7 +1,7 @@
-"""``language``: which language a row is in, and whether it is one of those wanted.
+"""``language``: the language of a row, and whether it is a wanted one.
 
-Scripts that one language has to itself are told by their letters; all else by py3langid, from the first letters of the
-answer, or of the question where the answer is short. Below ``sure`` the row's own word counts.
+A script that only one language uses decides by itself; otherwise py3langid does, from the first letters of the answer,
+or of the question if the answer is short. Below ``sure`` the row's own word counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``private``: personal data and secrets, masked.
 
-What is found becomes ``<EMAIL>``, ``<PHONE>`` and so on, and the row is tagged ``masked:email``. Numbers are believed
-only when their check digits are right (cards, bank accounts, Chinese identity numbers) or when they are written as what
+What is found becomes ``<EMAIL>``, ``<PHONE>`` and so on, and the row is tagged ``masked:email``. Numbers count
+only if their check digits are right (cards, bank accounts, Chinese identity numbers) or when they are written as what
 they are (a phone number with its country code or separators, a key with the prefix that its maker gives it).
 """
 

@@ -1,4 +1,4 @@
-"""``repetition``: an answer that goes round in circles, as models do when they do not stop.
+"""``repetition``: an answer that repeats itself, as models do when they do not stop.
 
 Two measures, after Gopher (Rae et al. 2021, table A1): the share of the lines that are an earlier line again, and the
 share of the words that stand in a run of ``run`` words which the answer has said before.

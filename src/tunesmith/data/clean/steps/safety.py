@@ -1,4 +1,4 @@
-"""``safety``: tags for what a careful person would want to see before training on it.
+"""``safety``: tags for content that a careful person would review before training on it.
 
 The words and phrases stand in ``safety.yaml`` by kind, English and Chinese. A row is tagged ``safety:violence`` when
 its texts hold one of them, and stays: refusals, medicine and history speak of the same things. ``drop`` names the kinds

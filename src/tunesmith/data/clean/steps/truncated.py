@@ -1,7 +1,7 @@
-"""``truncated``: an answer that stops before its end.
+"""``truncated``: an answer that was cut off.
 
-Sure signs: a code block that is never closed, a last character after which something must follow. And one that needs
-some length to be believed: an answer of several sentences whose last line ends in the middle of one. A list, a table, a
+Certain signs: a code block that is never closed, a last character that must be followed by something. One sign needs a
+longer answer: several sentences, the last of which does not end. A list, a table, a
 formula, code, a title or a link may end without a full stop.
 """
 

@@ -1,4 +1,4 @@
-"""``unicode``: one spelling for one text, and no characters that nobody sees.
+"""``unicode``: one spelling for one text, and no invisible characters.
 
 NFC, so that an accent is not sometimes one character and sometimes two (not NFKC, which would change formulas and
 Chinese punctuation); line ends are ``\\n``; odd spaces are spaces; control characters, byte order marks, zero-width
@@ -22,7 +22,7 @@ _LINES = {"\u2028", "\u2029", "\x0b", "\x0c", "\x85"}
 
 
 class Unicode(Step):
-    """Mend spelling that is not seen: line ends, odd spaces, invisible characters, composed accents."""
+    """Normalise invisible differences: line ends, odd spaces, invisible characters, composed accents."""
 
     on: bool = True
 
