@@ -2,7 +2,9 @@
 #
 #   make quickstart   from a fresh machine to a tuned, proven model: runs/quickstart/report.html
 #   make test         lint, types, tests (quick)          make test-full    the longer tests too
+#   make check        lint, types and the tests that a change needs, in a minute
 #   make bench        the benchmarks, both sides          make lint         ruff alone, with the fixes that it knows
+#   make docs         the documentation site, strict      make release      build the wheel and try it alone
 #   make test-oldest  the tests with the oldest versions of other packages that we allow
 #   make test-newest  the tests with the newest ones      make pins         the same, then take these as the exact versions
 
@@ -12,6 +14,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 OLDEST := .venv-oldest
 NEWEST := .venv-newest
+DOCS := .venv-docs
 VERSIONS := pyproject.toml src/tunesmith/core/constraints.txt
 INSTALL := -m pip install --disable-pip-version-check --quiet --progress-bar off
 PINNED := $(INSTALL) -c src/tunesmith/core/constraints.txt
@@ -19,7 +22,7 @@ QUICK := -m pytest -m "not full" -n 2 --dist worksteal
 # Only for the chat templates of real models that it carries; the tests read them, nothing imports it.
 TEMPLATES := --no-deps trl
 
-.PHONY: quickstart setup test test-full test-oldest test-newest pins lint bench clean
+.PHONY: quickstart setup check test test-full test-oldest test-newest pins lint bench docs release clean
 .DEFAULT_GOAL := quickstart
 
 $(VENV)/.installed: $(VERSIONS)
@@ -42,6 +45,13 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python $(QUICK)
+
+# What has changed since the last commit (or BASE=main): its own tests, and those of the house.
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/changed.py $(BASE) | xargs $(BIN)/python -m pytest -m "not full"
 
 test-full: setup
 	$(BIN)/python -m pytest
@@ -79,5 +89,17 @@ $(PEERS)/.installed: Makefile $(VERSIONS)
 bench: setup $(PEERS)/.installed
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+$(DOCS)/.installed: Makefile
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(INSTALL) "mkdocs>=1.6,<2" "mkdocs-material>=9.8,<10"
+	touch $@
+
+docs: setup $(DOCS)/.installed
+	$(BIN)/python tools/reference.py --check
+	$(DOCS)/bin/mkdocs build --strict
+
+release:
+	$(PYTHON) tools/release.py
+
 clean:
-	rm -rf runs build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf runs build site dist .pytest_cache .mypy_cache .ruff_cache
