@@ -15,10 +15,8 @@ def test_its_own_the_rooms_or_itself() -> None:
     always = list(changed.ALWAYS)
     assert changed.tests_of([]) == always
     assert changed.tests_of(["src/tunesmith/train/optim.py"]) == [*always, "tests/train/test_optim.py"]
-    assert changed.tests_of(["tests/plan/test_plan.py", "tests/plan/gone/test_x.py"]) == [
-        *always,
-        "tests/plan/test_plan.py",
-    ]
+    plan = "tests/plan/test_plan.py"
+    assert changed.tests_of([plan, "tests/plan/gone/test_x.py"]) == [*always, plan]
     assert changed.tests_of(["docs/errors.md"]) == [*always, "tests/test_docs.py"]
     # A file without a test of its own: what stands in its room.
     room = changed.tests_of(["src/tunesmith/plan/rng.py"])
