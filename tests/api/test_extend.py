@@ -10,6 +10,7 @@ import pytest
 
 import tunesmith as ts
 from tunesmith.core import plugins
+from tunesmith.data.build.explain import explain
 from tunesmith.data.clean.step import STEPS
 from tunesmith.evals.constraints import CHECKS, follows
 from tunesmith.evals.metrics import METRICS
@@ -49,6 +50,8 @@ def test_a_step_of_cleaning(tmp_path: Path) -> None:
     data = ts.build(tmp_path / "rows.jsonl", tmp_path / "data", clean={"no_digits": True}, held_out=ts.HeldOut())
     assert sorted(row.messages[0].content for row in data.train) == ["Say one", "Say three"]
     assert data.ledger.unused() == {"no_digits: has digits": 2}
+    (told,) = explain(data.folder, "rows.jsonl:2")
+    assert "no_digits" in told.text()
 
 
 class Count(ts.Stage):

@@ -79,7 +79,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, text = said(capsys, "run", "--schema")
     assert code == 0
-    assert set(json.loads(text)["properties"]) == {"name", "seed", "result", "stages"}
+    assert set(json.loads(text)["properties"]) == {"name", "seed", "result", "plugins", "stages"}
 
 
 def test_the_built_in_recipe_is_checked_from_anywhere(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def explain(folder: Path | str, name: str, format: str | None = None) -> list[Ex
 
 
 def _find(folder: Path, about: dict[str, Any], name: str) -> Iterator[Explained]:
-    steps = tuple(key for key, settings in about["cleaning"].items() if settings["on"])
+    cleaning = {**about["cleaning"], **about["cleaning"].get("outside", {})}  # steps of plug-ins stand deeper
+    steps = tuple(key for key, settings in cleaning.items() if key != "outside" and settings["on"])
     format = about["format"]
     places = [
         *((path, "trained on") for path in sorted((folder / f"train.{format}").glob("*.parquet"))),
