@@ -32,6 +32,8 @@ SAMPLE = 1000
 """Rows that are measured."""
 MOST = 200_000
 """Rows of a file that are counted; a larger one has "more than" so many."""
+MOST_OF_HUB = 5000
+"""The same for a data set of the hub, which is read over the network."""
 BYTES = 4
 """Bytes of a token where no tokenizer can be asked."""
 
@@ -115,7 +117,7 @@ def _sampled(places: Sequence[str]) -> tuple[int, list[Conversation], bool]:
     count, more = 0, False
     for task in load_tasks_of(places) if places else ():
         for number, row in enumerate(_rows(task)):
-            if number == MOST:
+            if number == (MOST_OF_HUB if str(task.settings.get("path", "")).startswith(HUB) else MOST):
                 more = True
                 break
             count += 1

@@ -251,6 +251,22 @@ def test_the_same_scores_as_theirs(
     assert 0 < sum(record.value for record in records) < 16
 
 
+def test_over_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder the rows are asked of the hub: this set, configuration and split, as a stream."""
+    called: list[tuple[Any, ...]] = []
+
+    def load_dataset(name: str, config: str | None, **how: Any) -> list[dict[str, Any]]:
+        called.append((name, config, how["split"], how["streaming"]))
+        return [rows_of(name.rpartition("/")[2].removeprefix("ai2_"), random.Random(i), i) for i in range(8)]
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    (shots,) = Suite.load("gsm8k").questions().questions.values()
+    assert len(shots) == 3 and called == [("openai/gsm8k", "main", "test", True)], "five of eight are shown"
+    called.clear()
+    Suite.load("arc").questions()
+    assert called == [("allenai/ai2_arc", f"ARC-{one}", "test", True) for one in ("Challenge", "Easy")]
+
+
 def test_what_is_told(data: Path, tmp_path: Path) -> None:
     for place, error, told in (
         ("gsm9k", RecipeError, "There is no suite 'gsm9k'. Did you mean 'gsm8k'?"),

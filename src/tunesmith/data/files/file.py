@@ -66,7 +66,9 @@ FILES: Registry[Kind] = Registry("Kind of file")
 
 def kind_of(path: Path) -> str:
     """The name of the kind, from the file's name unless its content is certainly another; a folder is a saved data
-    set."""
+    set, and ``hub:owner/name`` one of the hub."""
+    if str(path).startswith("hub:"):
+        return "hub"
     if path.is_dir():
         return "saved"
     suffix = kind(path)
