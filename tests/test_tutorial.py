@@ -107,7 +107,7 @@ def test_chats_with_long_answers_pass_through_to_the_report(place: Path, capsys:
     longest = max(len(r["gold"][0]) for r in answers)
     assert all(r["gold"][0].startswith("The ") and r["answer"] is not None for r in answers) and longest > 100
     page = (out / "report.html").read_text()
-    assert "bits</em> for each byte of the given answers on rows of chats.en that were held out" in page
+    assert "the loss in bits per byte on held-out rows of chats.en" in page
     assert found["run"]["stages"]["tune"]["info"]["steps"] == int(re.search(r"2 epochs: (\d+)", said)[1])  # type: ignore[index]
 
     assert run("tunesmith run chats_recipe.yaml --set eval.max_new_tokens=8 --check") == 0, (

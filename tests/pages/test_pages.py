@@ -23,7 +23,10 @@ from tunesmith.evals.viewer import write_viewer
 
 __all__ = ["full", "small"]
 pytestmark = pytest.mark.skipif(not BROWSER, reason="no browser on this machine")
-READY = "document.body && (document.body.dataset.ready === '1' || !document.querySelector('script'))"
+READY = (
+    "document.readyState === 'complete' && "
+    "(document.body.dataset.ready === '1' || !document.querySelector('script'))"  # a page with a script says when
+)
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_a_figure_stands_in_the_report(tmp_path: Path) -> None:
     write_report(tmp_path, ReportData("t", records, together=figures_of(records, ["f1"])))
     told = json.loads((tmp_path / "report.json").read_text())["together"]
     assert {one["name"] for one in told} == {"f1"} and len(told) >= 2
-    assert "Of many answers together" in (tmp_path / "report.html").read_text()
+    assert "Figures of many answers" in (tmp_path / "report.html").read_text()
     write_records(tmp_path / "answers.jsonl", records)
     assert read_records(tmp_path / "answers.jsonl") == records
 
