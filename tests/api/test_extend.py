@@ -10,7 +10,7 @@ import pytest
 
 import tunesmith as ts
 from tunesmith.core import plugins
-from tunesmith.data.build.explain import explain
+from tunesmith.data.builds.explain import explain
 from tunesmith.data.clean.step import STEPS
 from tunesmith.evals.constraints import CHECKS, follows
 from tunesmith.evals.metrics import METRICS
