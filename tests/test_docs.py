@@ -69,6 +69,8 @@ def checked(text: str, folder: Path) -> str:
         case {"stages": _}:
             # The base that the quickstart leaves, where a page names it.
             (folder / "runs" / "quickstart" / "pretrain" / "model").mkdir(parents=True, exist_ok=True)
+            for plugin in found.get("plugins", []):
+                (folder / plugin).touch()
             with contextlib.chdir(folder):
                 recipe.parse(text)
             return "recipe"

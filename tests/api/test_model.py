@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 import tunesmith as ts
 from tests.api.conftest import CHATS
 from tests.fake_server import serving
+from tunesmith.ask.client import Client
 
 BASE = "runs/quickstart/pretrain"
 
@@ -77,7 +78,8 @@ def test_a_base_without_a_chat_format(place: Path) -> None:
     assert isinstance(given.ask("Hi", max_new_tokens=2), str)
 
 
-def test_a_server_answers_and_has_no_weights_here(place: Path) -> None:
+def test_a_server_answers_and_has_no_weights_here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Client.__init__.__kwdefaults__, "tries", 1)  # it is gone in the end, and not waited for
     here = ts.load(BASE)
     with serving(here.net, here.chat) as (url, _):
         model = ts.load(f"{url}#tiny")

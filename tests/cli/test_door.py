@@ -112,7 +112,7 @@ def test_strange_names_end_in_one_line(args: tuple[str | bytes, ...]) -> None:
     [
         (("run", "--nope"), "See: tunesmith run --help"),
         (("data", "build", "x"), "Missing option '--out' / '-o'. See: tunesmith data build --help"),
-        (("runn",), "No such command 'runn'. Did you mean 'run'?"),
+        (("runn",), "There is no verb 'runn'. Did you mean: tunesmith run."),
     ],
 )
 def test_a_wrong_command_line_is_one_line_too(args: tuple[str, ...], told: str) -> None:

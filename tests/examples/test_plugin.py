@@ -57,6 +57,7 @@ def test_the_recipe_of_the_installed_plugin(installed: Path, place: Path) -> Non
     assert alone.returncode == 1 and "reader 'tickets' is not known" in alone.stderr
 
 
+@pytest.mark.full
 def test_the_same_by_the_names_of_its_files(place: Path) -> None:
     shutil.copytree(EXAMPLE, place, dirs_exist_ok=True)
     text = (EXAMPLE / "recipe.yaml").read_text()

@@ -157,9 +157,12 @@ def test_hard_overrides(pair: str, text: str, tmp_path: Path) -> None:
 
 
 def test_an_override_changes_no_other_stage_of_the_same_anchor() -> None:
-    found = recipe.load("quickstart", {"with_name.train.steps": 7})
-    steps = {id: stage.train.steps for id, stage in found.stages.items() if isinstance(stage, Sft)}
-    assert steps == {"tune": 1000, "with_instruction": 300, "with_name": 7, "with_none": 300}
+    def steps(overrides: dict[str, object]) -> dict[str, int]:
+        found = recipe.load("quickstart", overrides)
+        return {id: stage.train.steps for id, stage in found.stages.items() if isinstance(stage, Sft)}
+
+    assert len(steps({})) == 4
+    assert steps({"with_name.train.steps": 7}) == {**steps({}), "with_name": 7}
 
 
 PIECES = [

@@ -102,6 +102,7 @@ def test_a_run_that_goes_on_with_other_threads_ends_with_the_same_bits(tmp_path:
     assert resumed == whole
 
 
+@pytest.mark.full
 def test_where_bits_depend_on_the_threads_a_run_goes_on_with_those_it_began_with(tmp_path: Path) -> None:
     """LayerNorm's backward pass sums a part in each thread."""
     whole, _ = go(2, 0, tmp_path / "whole", 2, GPT2)

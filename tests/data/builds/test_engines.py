@@ -136,6 +136,7 @@ def test_other_orders_do_not_use_what_lies_there(tasks: list[Task], tmp_path: Pa
     assert digests(out) == digests(tmp_path / "fresh")
 
 
+@pytest.mark.full
 def test_ray_writes_the_same_bytes(tasks: list[Task], tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'tunesmith[ray]'")
     try:
