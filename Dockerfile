@@ -1,5 +1,5 @@
 # docker build -t tunesmith .
-# docker run --rm -v "$PWD/runs:/work/runs" tunesmith quickstart
+# docker run --rm -v "$PWD/runs:/data/runs" tunesmith quickstart
 #
 # The processor build of torch. For a GPU: docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu129 .
 # and run with --gpus all.
@@ -15,8 +15,8 @@ COPY recipes ./recipes
 RUN pip install --extra-index-url "$TORCH_INDEX" . -c src/tunesmith/core/constraints.txt \
  && rm -rf /src
 
-RUN useradd --create-home --uid 1000 user && mkdir /work && chown user /work
+RUN useradd --create-home --uid 1000 user && mkdir /data && chown user /data
 USER user
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["tunesmith"]
 CMD ["--help"]

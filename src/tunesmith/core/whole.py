@@ -30,7 +30,8 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder beside ``folder`` to write to, which then takes its place."""
+    """An empty folder beside ``folder`` to write to. It takes its place when the block ends well; else what was there
+    stays, and the new one is deleted."""
     part = folder.with_name(f".{folder.name}.part{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
@@ -39,10 +40,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield part
         if folder.exists():
             folder.rename(old)
-        part.rename(folder)
+        try:
+            part.rename(folder)
+        except BaseException:
+            if old.exists():
+                old.rename(folder)
+            raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_whole(path: Path, text: str, *, errors: str = "strict") -> None:

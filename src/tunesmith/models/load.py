@@ -18,6 +18,7 @@ import transformers
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from tunesmith.core.errors import TrainError, TunesmithError, counted, nearest
+from tunesmith.core.whole import whole_folder
 from tunesmith.models.hf import loading
 from tunesmith.models.hf.attention import own_attention
 from tunesmith.models.hub import fetch
@@ -212,9 +213,6 @@ def save_model(
 ) -> Path:
     """Write a plain Hugging Face folder. It appears whole or not at all."""
     folder = Path(folder)
-    part = folder.with_name(f".{folder.name}.part{os.getpid()}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     make: Any = GenerationConfig
     model.generation_config = model.generation_config or make()
     if model.config.is_encoder_decoder:  # which may be what pads until now
@@ -228,20 +226,16 @@ def save_model(
     if stop_ids:
         stops = sorted(int(i) for i in stop_ids)
         model.generation_config.eos_token_id = stops if len(stops) > 1 else stops[0]
-    with own_attention(model):  # ours is a way to train; it is not written into the folder
-        model.save_pretrained(part)
-    if tokenizer_dir is not None:
-        for name in TOKENIZER_FILES:
-            file = Path(tokenizer_dir) / name
-            if file.exists():
-                shutil.copyfile(file, part / name)
-        if pad is not None:
-            say_padding(part, str(tok.convert_ids_to_tokens(pad)))
-    old = folder.with_name(f".{folder.name}.old{os.getpid()}")
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole_folder(folder) as part:
+        with own_attention(model):  # ours is a way to train; it is not written into the folder
+            model.save_pretrained(part)
+        if tokenizer_dir is not None:
+            for name in TOKENIZER_FILES:
+                file = Path(tokenizer_dir) / name
+                if file.exists():
+                    shutil.copyfile(file, part / name)
+            if pad is not None:
+                say_padding(part, str(tok.convert_ids_to_tokens(pad)))
     return folder
 
 

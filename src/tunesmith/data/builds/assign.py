@@ -28,7 +28,6 @@ from tunesmith.data.builds.winnow import Lost
 from tunesmith.data.text.hashing import first, order
 
 TRAIN = PLACES.index("train")
-NEITHER = PLACES.index("neither")
 HELD: tuple[Level, ...] = LEVELS[1:]
 AGAIN = "is an earlier row again"
 LEAK = "asks word for word what is held out"
